@@ -1,0 +1,1 @@
+"""What AutoReg is compared with: manual tuning."""

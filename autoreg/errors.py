@@ -1,0 +1,36 @@
+"""Exceptions that a user may meet. All are `AutoRegError`; the command line turns them into one line."""
+
+
+class AutoRegError(Exception):
+    """Base of every error that AutoReg raises on purpose."""
+
+
+class InputError(AutoRegError):
+    """Something the user gave is wrong: the message names file, field, expected and got. Exit code 2."""
+
+
+class ConfigError(InputError):
+    """A configuration file or `--set` has an unknown key or a value of the wrong kind."""
+
+
+class DataError(InputError):
+    """A volume, label map or dataset.json cannot be used as it is."""
+
+
+class SearchSpaceError(InputError):
+    """A search space, genotype or loss-weight file names something that does not exist."""
+
+
+class DivergedError(AutoRegError):
+    """A level's objective became NaN or infinite; `level`, `round` and `step` say where."""
+
+    def __init__(self, level: str, round_index: int, step: int) -> None:
+        super().__init__(f"{level} objective is not finite in round {round_index}, step {step}")
+        self.level, self.round_index, self.step = level, round_index, step
+
+    def __reduce__(self) -> tuple[type, tuple[str, int, int]]:  # survives the way through Ray
+        return type(self), (self.level, self.round_index, self.step)
+
+
+class WorkerError(AutoRegError):
+    """A worker was lost or failed; the message names worker, task and cause."""

@@ -1,0 +1,293 @@
+"""Start here: each command as one short function, configuration in, result out."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from autoreg.config import Config, config_to_dict, load_space, read_yaml, write_yaml
+from autoreg.data.volume import Volume
+from autoreg.errors import InputError, SearchSpaceError
+from autoreg.evaluation.fields import save_fields
+from autoreg.evaluation.pairs import evaluate_pairs, summary
+from autoreg.networks import Genotype, weight_count
+from autoreg.registration.model import Model, load_model, save_model
+from autoreg.registration.score import register_pair
+from autoreg.registration.space import SearchSpace
+from autoreg.reporting.console import Watch
+from autoreg.reporting.figures import alpha_axes, alpha_heatmap, lambda_paths, overlay, training_curve
+from autoreg.reporting.html import run_report
+from autoreg.search.controller import SearchDriver
+from autoreg.search.rounds import run_rounds
+from autoreg.search.run import Run, RunPlan, open_run, read_result, write_json
+from autoreg.search.training import TrainDriver
+from autoreg.setting import Setting, open_pool, open_setting, search_spec, training_spec
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What a training takes as given: a network, its loss weights, and where they come from."""
+
+    network: dict[str, Any]
+    loss_weights: dict[str, float]
+    source: dict[str, Any] | None = None
+    """result.json of the search that made the choice."""
+
+
+def search(config: Config, *, dataset: Path | None, output: Path, resume: bool = False, watch: Watch | None = None) -> Path:
+    """Search alpha and lambda together with the weights; the folder then holds genotype and loss weights.
+
+    Raises:
+        InputError: wrong configuration or data, before any work starts.
+        WorkerError, DivergedError: the search stopped; `resume=True` goes on from its last round.
+    """
+    setting = open_setting(config, dataset)
+    space = load_space(config.space, dims=setting.dims)
+    roles = setting.roles(config.seed)
+    spec = search_spec(config, setting, space, roles)
+    driver = SearchDriver(space, config.search, max_folds_percent=config.score.max_folds_percent, seed=config.seed)
+    watch = watch or Watch()
+    with open_run(_plan("search", config, setting, output), resume=resume, progress=watch.rounds("search")) as run:
+        write_yaml(output / "config.yaml", config_to_dict(config))
+        run.tracker.tags({"roles_shared": "; ".join(roles.notes) or "none"})
+        with open_pool(spec, config, run.journal.ledger.heartbeat) as pool:
+            run_rounds(driver, pool, run.journal, resume=resume)
+        genotype, loss_weights = driver.genotype(), driver.upper.loss_weights.named()
+        write_yaml(output / "genotype.yaml", genotype.to_dict())
+        write_yaml(output / "loss_weights.yaml", loss_weights)
+        run.finish(
+            metrics=_last_values(run, ("val_dice", "folds_percent", "alpha_entropy", "train_objective")),
+            genotype=dict(genotype.edges),
+            loss_weights=loss_weights,
+            roles_shared=list(roles.notes),
+        )
+        _draw_history(run)
+    return output
+
+
+def train(
+    config: Config,
+    choice: Choice,
+    *,
+    dataset: Path | None,
+    output: Path,
+    resume: bool = False,
+    watch: Watch | None = None,
+    tracked: bool = True,
+) -> Path:
+    """Train the weights of a chosen network from scratch; the folder then holds model.pt.
+
+    Raises:
+        InputError, WorkerError, DivergedError: as `search`.
+    """
+    setting = open_setting(config, dataset)
+    space = load_space(config.space, dims=setting.dims)
+    roles = setting.roles(config.seed)
+    spec = training_spec(config, setting, space, roles, choice.network)
+    weights = _in_order(choice.loss_weights, space)
+    driver = TrainDriver(config.train, weights, score=config.score, pairs=setting.selection_pairs(roles))
+    earlier = choice.source["device_seconds"] if choice.source else {}
+    watch = watch or Watch()
+    plan = replace(_plan("train", config, setting, output), parent=choice.source, tracked=tracked)
+    with open_run(plan, resume=resume, progress=watch.rounds("train"), earlier_seconds=earlier) as run:
+        write_yaml(output / "config.yaml", config_to_dict(config))
+        with open_pool(spec, config, run.journal.ledger.heartbeat) as pool:
+            run_rounds(driver, pool, run.journal, resume=resume)
+        save_model(
+            output / "model.pt",
+            description=_plain_network(choice.network),
+            weights={k: torch.as_tensor(v) for k, v in driver.best["weights"].items()},
+            data={"foreground": config.data.foreground, "percentiles": list(config.data.percentiles)},
+            labels=setting.labels,
+            loss_weights=weights,
+            common_affine=setting.common_affine,
+        )
+        _write_choice(output, choice, weights)
+        run.finish(
+            metrics={**driver.best["summary"], "weights": weight_count(load_model(output).network)},
+            genotype=choice.network.get("genotype", {}).get("edges"),
+            loss_weights=weights,
+            network=choice.network.get("name", "autoreg" if "genotype" in choice.network else None),
+        )
+        if tracked:
+            _draw_history(run)
+    return output
+
+
+def evaluate(
+    model_folder: Path,
+    *,
+    dataset: Path | None,
+    split: str = "test",
+    config: Config | None = None,
+    output: Path | None = None,
+    fields: bool = False,
+    watch: Watch | None = None,
+) -> Path:
+    """Score a model on the pairs of a split; pairs.parquet has a row a pair and label.
+
+    Raises:
+        InputError: no such model, no pairs in the split, or data that cannot be used.
+    """
+    from autoreg.config import config_from_dict  # noqa: PLC0415
+
+    folder = model_folder if model_folder.is_dir() else model_folder.parent
+    saved = folder / "config.yaml"
+    config = config or (config_from_dict(read_yaml(saved), str(saved)) if saved.exists() else Config())
+    model = load_model(model_folder)
+    setting = open_setting(config, dataset)
+    pairs = [tuple(pair) for pair in setting.dataset.pairs(split)]  # type: ignore[arg-type]
+    if not pairs:
+        raise InputError(f"{setting.dataset.path}: {split}: expected pairs or subjects in this split, got none")
+    output = output or folder / split
+    output.mkdir(parents=True, exist_ok=True)
+    (watch or Watch()).start("evaluate", len(pairs))
+    frame = evaluate_pairs(
+        model, setting.volumes, pairs, label_numbers=tuple(setting.labels), device=_device(), progress=(watch or Watch()).advance
+    )
+    frame.to_parquet(output / "pairs.parquet", index=False)
+    if fields:
+        save_fields(output / "fields", model, setting.volumes, pairs, device=_device())
+    metrics = summary(frame)
+    _record_evaluation(folder, output, setting, split, metrics)
+    _draw_pair(model, setting, pairs[0], output)
+    return output
+
+
+def choose(
+    config: Config,
+    *,
+    search_folder: Path | None = None,
+    genotype: Path | None = None,
+    loss_weights: Path | None = None,
+    network: str | None = None,
+) -> Choice:
+    """What `autoreg train` was told to train; loss weights default to the search space's starts.
+
+    Raises:
+        InputError: none or several were given, or a file cannot be read.
+    """
+    given = [name for name, v in (("--search", search_folder), ("--genotype", genotype), ("--network", network)) if v]
+    if len(given) != 1:
+        raise InputError(f"train: expected one of --search, --genotype, --network, got {', '.join(given) or 'none'}")
+    source = None
+    if search_folder:
+        source = read_result(search_folder)
+        genotype = search_folder / "genotype.yaml"
+        loss_weights = loss_weights or search_folder / "loss_weights.yaml"
+    space = load_space(config.space, dims=3)
+    weights = {term.name: 1.0 if term.reference else term.start for term in space.terms}
+    if loss_weights:
+        weights = _read_loss_weights(loss_weights)
+    if genotype:
+        try:
+            described: dict[str, Any] = {"genotype": Genotype.from_dict(read_yaml(genotype)).to_dict()}
+        except SearchSpaceError as error:
+            raise SearchSpaceError(f"{genotype}: {error}") from error
+    else:
+        described = {"name": network, "architecture": asdict(space.architecture)}
+    return Choice(described, weights, source)
+
+
+def _read_loss_weights(path: Path) -> dict[str, float]:
+    values = read_yaml(path)
+    for name, value in values.items():
+        if not isinstance(value, (int, float)) or isinstance(value, bool) or not value >= 0:
+            raise SearchSpaceError(f"{path}: {name}: expected a number of at least 0, got {value!r}")
+    return {str(k): float(v) for k, v in values.items()}
+
+
+def _in_order(weights: Mapping[str, float], space: SearchSpace) -> dict[str, float]:
+    """Loss weights in the order of the space's terms. Raises SearchSpaceError when names differ."""
+    names = [term.name for term in space.terms]
+    if set(names) != set(weights):
+        raise SearchSpaceError(f"loss weights: expected the terms {names} of space {space.name}, got {list(weights)}")
+    return {name: float(weights[name]) for name in names}
+
+
+def _plain_network(network: Mapping[str, Any]) -> dict[str, Any]:
+    """Lists instead of tuples, as a file keeps them."""
+    return {k: _plain_network(v) if isinstance(v, Mapping) else list(v) if isinstance(v, tuple) else v for k, v in network.items()}
+
+
+def _write_choice(output: Path, choice: Choice, weights: Mapping[str, float]) -> None:
+    if "genotype" in choice.network:
+        write_yaml(output / "genotype.yaml", choice.network["genotype"])
+    write_yaml(output / "loss_weights.yaml", weights)
+
+
+def _plan(command: str, config: Config, setting: Setting, output: Path) -> RunPlan:
+    return RunPlan(
+        command=command,
+        folder=output,
+        seed=config.seed,
+        dataset_name=setting.dataset.name,
+        dataset_hash=setting.dataset.fingerprint,
+        config=config_to_dict(config),
+        experiment=config.tracking.experiment or setting.dataset.name,
+        tracking_uri=config.tracking.uri,
+        home=Path(config.tracking.home),
+    )
+
+
+def _last_values(run: Run, names: tuple[str, ...]) -> dict[str, float]:
+    last = run.journal.rows[-1] if run.journal.rows else {}
+    return {name: float(last[name]) for name in names if name in last}
+
+
+def _record_evaluation(folder: Path, output: Path, setting: Setting, split: str, metrics: Mapping[str, float]) -> None:
+    """result.json beside the pairs, and the figures in the model's own run."""
+    trained = read_result(folder) if (folder / "result.json").exists() else {}
+    carried = {k: trained.get(k) for k in ("seed", "version", "commit", "device_seconds", "genotype", "loss_weights", "mlflow_run_id")}
+    write_json(
+        output / "result.json",
+        {
+            "command": "evaluate",
+            "name": folder.name,
+            "status": "finished",
+            "split": split,
+            "dataset": setting.dataset.name,
+            "dataset_hash": setting.dataset.fingerprint,
+            **carried,
+            "metrics": dict(metrics),
+        },
+    )
+
+
+def _draw_history(run: Run) -> None:
+    """Pictures of the run from its history, and its report."""
+    import pandas as pd  # noqa: PLC0415
+
+    history = pd.DataFrame(run.journal.rows)
+    figures = run.folder / "figures"
+    figures.mkdir(exist_ok=True)
+    drawn = {"objectives": training_curve(history)}
+    if run.plan.command == "search":
+        drawn |= {"alpha": alpha_heatmap(history, *alpha_axes(history)), "lambda": lambda_paths(history)}
+    for name, figure in drawn.items():
+        figure.savefig(figures / f"{name}.png", dpi=130)
+    run_report(run.folder)
+
+
+def _draw_pair(model: Model, setting: Setting, pair: tuple[str, str], output: Path) -> None:
+    """The first pair as pictures: warped overlays and deformation grid."""
+    displacement = register_pair(model.network, setting.volumes, pair, device=_device())
+    fixed, moving = (setting.volumes[key] for key in pair)
+    figures = output / "figures"
+    figures.mkdir(exist_ok=True)
+    _overlay(fixed, moving, displacement).savefig(figures / "overlay.png", dpi=110)
+    run_report(output)
+
+
+def _overlay(fixed: Volume, moving: Volume, displacement: torch.Tensor) -> Any:
+    from autoreg.spatial import warp  # noqa: PLC0415
+
+    image = torch.from_numpy(moving.image.copy())[None, None]
+    warped = warp(image, displacement.cpu())[0, 0].numpy()
+    return overlay(fixed.image, moving.image, warped, displacement[0].cpu().numpy())
+
+
+def _device() -> torch.device:
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")

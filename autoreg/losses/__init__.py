@@ -1,0 +1,19 @@
+"""Differentiable terms: similarity of images, smoothness of displacements, overlap of labels."""
+
+from autoreg.losses.overlap import one_hot, soft_dice_loss
+from autoreg.losses.similarity import SIMILARITIES, lncc, mi, mind, mse
+from autoreg.losses.smoothness import SMOOTHNESS, bending, diffusion, folding
+
+__all__ = [
+    "SIMILARITIES",
+    "SMOOTHNESS",
+    "bending",
+    "diffusion",
+    "folding",
+    "lncc",
+    "mi",
+    "mind",
+    "mse",
+    "one_hot",
+    "soft_dice_loss",
+]

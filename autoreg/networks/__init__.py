@@ -1,0 +1,27 @@
+"""Networks: primitives, cells, the supernet, genotypes and what is derived from them."""
+
+from autoreg.networks.architecture import Architecture, Edge
+from autoreg.networks.genotype import Genotype, architecture_from_dict, check_primitive
+from autoreg.networks.mixed import RELAXATIONS, Gate
+from autoreg.networks.primitives import PRIMITIVES, weight_count
+from autoreg.networks.registration import Registration, RegistrationNetwork
+from autoreg.networks.registry import NETWORKS, build_network
+from autoreg.networks.supernet import Supernet, decode
+
+__all__ = [
+    "NETWORKS",
+    "PRIMITIVES",
+    "RELAXATIONS",
+    "Architecture",
+    "Edge",
+    "Gate",
+    "Genotype",
+    "Registration",
+    "RegistrationNetwork",
+    "Supernet",
+    "architecture_from_dict",
+    "build_network",
+    "check_primitive",
+    "decode",
+    "weight_count",
+]

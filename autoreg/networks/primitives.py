@@ -1,0 +1,79 @@
+"""The operations an edge may hold. Shapes: (b, c_in, *s) -> (b, c_out, *s / stride).
+
+Reference: Fan et al., AutoReg, arXiv:2203.06810 (the operation list); counts of weights follow its code.
+"""
+
+from collections.abc import Callable
+
+from torch import nn
+
+_CONV = {2: nn.Conv2d, 3: nn.Conv3d}
+SLOPE = 0.2  # of every LeakyReLU in features and deformation cells
+
+
+def convolution(dims: int, c_in: int, c_out: int, kernel: int, **options: object) -> nn.Module:
+    """A convolution that keeps the grid at stride 1, in 2-D or 3-D."""
+    dilation = int(options.get("dilation", 1))  # type: ignore[call-overload]
+    return _CONV[dims](c_in, c_out, kernel, padding=dilation * (kernel // 2), **options)
+
+
+class Conv(nn.Sequential):
+    """Convolution without bias, LeakyReLU."""
+
+    def __init__(self, dims: int, c_in: int, c_out: int, *, stride: int, kernel: int) -> None:
+        super().__init__(
+            convolution(dims, c_in, c_out, kernel, stride=stride, bias=False), nn.LeakyReLU(SLOPE, inplace=True)
+        )
+
+
+class SeparableConv(nn.Sequential):
+    """Full convolution c_in x c_in, LeakyReLU, depthwise convolution, pointwise convolution, LeakyReLU.
+
+    Despite its name the heaviest of its kernel size: the first convolution is dense.
+    """
+
+    def __init__(self, dims: int, c_in: int, c_out: int, *, stride: int, kernel: int) -> None:
+        super().__init__(
+            convolution(dims, c_in, c_in, kernel, bias=False),
+            nn.LeakyReLU(SLOPE, inplace=True),
+            convolution(dims, c_in, c_in, kernel, stride=stride, groups=c_in, bias=False),
+            convolution(dims, c_in, c_out, 1, bias=False),
+            nn.LeakyReLU(SLOPE, inplace=True),
+        )
+
+
+class DilatedConv(nn.Sequential):
+    """Convolution of dilation 2 with bias, LeakyReLU."""
+
+    def __init__(self, dims: int, c_in: int, c_out: int, *, stride: int, kernel: int) -> None:
+        super().__init__(
+            convolution(dims, c_in, c_out, kernel, stride=stride, dilation=2, bias=True),
+            nn.LeakyReLU(SLOPE, inplace=True),
+        )
+
+
+PRIMITIVES: dict[str, tuple[Callable[..., nn.Module], int]] = {
+    "conv1": (Conv, 1),
+    "conv3": (Conv, 3),
+    "conv5": (Conv, 5),
+    "conv7": (Conv, 7),  # for the all-conv7 network; not in the paper's list of eight
+    "sep3": (SeparableConv, 3),
+    "sep5": (SeparableConv, 5),
+    "dil3": (DilatedConv, 3),
+    "dil5": (DilatedConv, 5),
+    "dil7": (DilatedConv, 7),
+}
+"""Name -> (class, kernel size)."""
+
+
+def make_primitive(name: str, dims: int, c_in: int, c_out: int, *, stride: int = 1) -> nn.Module:
+    """The named operation as a module. KeyError for a name not in `PRIMITIVES` (checked where names are read)."""
+    build, kernel = PRIMITIVES[name]
+    return build(dims, c_in, c_out, stride=stride, kernel=kernel)
+
+
+def weight_count(module: nn.Module) -> int:
+    """Number of trainable values."""
+    return sum(p.numel() for p in module.parameters() if p.requires_grad)
+
+

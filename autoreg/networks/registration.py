@@ -1,0 +1,142 @@
+"""The pyramid registration network: features of both images, then a displacement from coarse to fine.
+
+One class for the supernet and for every derived network: only what sits on the edges differs.
+Reference: Liu et al., arXiv:2004.14557 (pyramid), Fan et al., arXiv:2203.06810 (cells and edges).
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from autoreg.networks.architecture import Architecture, Edge
+from autoreg.networks.primitives import convolution
+from autoreg.shapes import Displacement, Image, Velocity
+from autoreg.spatial import compose, halve, integrate, resize_displacement, resize_image, warp
+
+EdgeFactory = Callable[[Edge], nn.Module]
+
+
+class Registration(NamedTuple):
+    """What a network returns for a pair."""
+
+    displacement: Displacement
+    """On the grid of the images."""
+    levels: tuple[Displacement, ...]
+    """The displacement on each level's grid, half grid first."""
+
+
+class Refine(nn.Module):
+    """Residual regularisation of a velocity by dilated convolutions. Reference: arXiv:2004.14557, module R."""
+
+    def __init__(self, dims: int) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(
+            convolution(dims, dims, 48, 3),
+            nn.LeakyReLU(0.1),
+            convolution(dims, 48, 48, 3, dilation=2),
+            nn.LeakyReLU(0.1),
+            convolution(dims, 48, 32, 3, dilation=4),
+            nn.LeakyReLU(0.1),
+            convolution(dims, 32, dims, 3),
+        )
+        _start_near_zero(self.layers[-1])
+
+    def forward(self, velocity: Velocity) -> Velocity:
+        return velocity + self.layers(velocity)
+
+
+class DeformationCell(nn.Module):
+    """Matched features of one level to a velocity, and decoder features for the finer level."""
+
+    def __init__(self, architecture: Architecture, level: int, make_edge: EdgeFactory) -> None:
+        super().__init__()
+        self.match = architecture.match
+        self.chain = nn.Sequential(*[make_edge(edge) for edge in architecture.deformation_cell(level)])
+        self.head = convolution(architecture.dims, architecture.deformation_channels[-1], architecture.dims, 3)
+        _start_near_zero(self.head)
+        self.refine = Refine(architecture.dims) if architecture.refine else nn.Identity()
+
+    def forward(self, fixed: Image, moving: Image, coarser: list[Tensor]) -> tuple[Velocity, Image]:
+        cost = [(fixed - moving).abs().sum(1, keepdim=True)] if "cost" in self.match else []
+        pair = [fixed] if self.match == "cost" else [moving, fixed]
+        decoded = self.chain(torch.cat([*cost, *pair, *coarser], dim=1))
+        return self.refine(self.head(decoded)), decoded
+
+
+class RegistrationNetwork(nn.Module):
+    """Displacement from a fixed and a moving image.
+
+    Args:
+        architecture: structure, all but the choice on the edges.
+        make_edge: gives the module of an edge: a primitive, or a mixed operation when searching.
+    """
+
+    def __init__(self, architecture: Architecture, make_edge: EdgeFactory) -> None:
+        super().__init__()
+        self.architecture = architecture
+        levels = range(1, architecture.levels + 1)
+        self.features = nn.ModuleList(
+            nn.Sequential(*[make_edge(edge) for edge in architecture.feature_cell(level)]) for level in levels
+        )
+        self.deformations = nn.ModuleList(DeformationCell(architecture, level, make_edge) for level in levels)
+
+    @property
+    def multiple(self) -> int:
+        """Image sizes must divide by this."""
+        return self.architecture.multiple
+
+    def forward(self, fixed: Image, moving: Image) -> Registration:
+        """Images (b, 1, *s) in 0..1 whose sizes divide by `multiple`; displacements in voxels of their grids."""
+        fixed_features, moving_features = self._extract(fixed, moving)
+        levels: list[Displacement] = []
+        coarser: list[Tensor] = []
+        for level in reversed(range(self.architecture.levels)):
+            f, m = fixed_features[level], moving_features[level]
+            if coarser:
+                coarser = self._to_finer(coarser, tuple(f.shape[2:]))
+                m = warp(m, coarser[0], padding="border")
+            velocity, decoded = self.deformations[level](f, m, coarser)
+            displacement = integrate(velocity, steps=self.architecture.integration_steps)
+            if coarser and self.architecture.composition == "compose":
+                displacement = compose(coarser[0], displacement)
+            levels.insert(0, displacement)
+            coarser = [displacement, decoded]
+        full = resize_displacement(levels[0], tuple(fixed.shape[2:]))
+        if self.architecture.composition == "legacy":  # the original integrates the displacement once more
+            full = integrate(full, steps=self.architecture.integration_steps)
+        return Registration(full, tuple(levels))
+
+    def _extract(self, fixed: Image, moving: Image) -> tuple[list[Image], list[Image]]:
+        """Features of both images by shared weights, one map a level."""
+        pooled = self.architecture.downsampling == "pooled"
+        features = torch.cat([fixed, moving])
+        pyramid = []
+        for index, cell in enumerate(self.features):
+            if pooled:  # keeps voxel centres where `spatial.pyramid` has them, and loses nothing of the image
+                features = halve(features) if index else space_to_depth(features)
+            features = cell(features)
+            pyramid.append(features)
+        halves = [f.chunk(2) for f in pyramid]
+        return [h[0] for h in halves], [h[1] for h in halves]
+
+    @staticmethod
+    def _to_finer(coarser: list[Tensor], shape: tuple[int, ...]) -> list[Tensor]:
+        displacement, decoded = coarser
+        return [resize_displacement(displacement, shape), resize_image(decoded, shape)]
+
+
+def space_to_depth(image: Image) -> Image:
+    """The 2^d voxels of every cell of the half grid as channels: (b, c, *s) -> (b, c 2^d, *s / 2)."""
+    b, c, *shape = image.shape
+    dims = len(shape)
+    split = image.reshape(b, c, *[n for size in shape for n in (size // 2, 2)])
+    order = [0, 1, *range(3, 3 + 2 * dims, 2), *range(2, 2 + 2 * dims, 2)]
+    return split.permute(order).reshape(b, c * 2**dims, *[n // 2 for n in shape])
+
+
+def _start_near_zero(layer: nn.Module) -> None:
+    """The first displacement is close to the identity; exactly zero would stop the gradient behind it."""
+    nn.init.normal_(layer.weight, std=1e-4)  # type: ignore[arg-type]
+    nn.init.zeros_(layer.bias)  # type: ignore[arg-type]

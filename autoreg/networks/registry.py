@@ -1,0 +1,37 @@
+"""Networks by name."""
+
+import difflib
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from torch import nn
+
+from autoreg.errors import SearchSpaceError
+from autoreg.networks.architecture import Architecture
+from autoreg.networks.genotype import Genotype, architecture_from_dict
+from autoreg.networks.voxelmorph import VoxelMorph
+
+NETWORKS: dict[str, Callable[[Architecture], nn.Module]] = {
+    "all-conv1": lambda architecture: Genotype.uniform(architecture, "conv1").build(),
+    "all-conv3": lambda architecture: Genotype.uniform(architecture, "conv3").build(),
+    "all-conv7": lambda architecture: Genotype.uniform(architecture, "conv7").build(),
+    "voxelmorph": lambda architecture: VoxelMorph(architecture.dims),
+    "voxelmorph-diff": lambda architecture: VoxelMorph(architecture.dims, integration_steps=7),
+}
+"""Name -> builder. The architecture gives the dimensions and, for all-conv*, the cells of the search space."""
+
+
+def build_network(description: Mapping[str, Any]) -> nn.Module:
+    """A network with fresh weights from plain values: {"genotype": ...} or {"name": ..., "architecture": ...}.
+
+    Raises:
+        SearchSpaceError: for an unknown network name (with the nearest one) or a wrong genotype.
+    """
+    if "genotype" in description:
+        return Genotype.from_dict(description["genotype"]).build()
+    name = description["name"]
+    if name not in NETWORKS:
+        close = difflib.get_close_matches(str(name), NETWORKS, n=1)
+        hint = f" (did you mean {close[0]!r}?)" if close else ""
+        raise SearchSpaceError(f"network: unknown name {name!r}{hint}; known: {', '.join(NETWORKS)}")
+    return NETWORKS[name](architecture_from_dict(description.get("architecture", {})))

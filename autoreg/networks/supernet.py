@@ -1,0 +1,54 @@
+"""The network that holds every choice at once, used only while searching."""
+
+from collections.abc import Sequence
+
+from torch import Tensor, nn
+
+from autoreg.networks.architecture import Architecture, Edge
+from autoreg.networks.genotype import Genotype
+from autoreg.networks.mixed import Gate, MixedOp
+from autoreg.networks.registration import Registration, RegistrationNetwork
+from autoreg.shapes import Image
+
+
+class Supernet(nn.Module):
+    """A registration network with a mixed operation on every edge.
+
+    Args:
+        architecture: structure; its edges are alpha's rows.
+        primitives: names of the choices; alpha's columns.
+    """
+
+    def __init__(self, architecture: Architecture, primitives: Sequence[str]) -> None:
+        super().__init__()
+        self.primitives = tuple(primitives)
+        self.edge_names = [edge.name for edge in architecture.edges()]
+        mixed: dict[str, MixedOp] = {}
+
+        def mixed_edge(edge: Edge) -> MixedOp:
+            mixed[edge.name] = MixedOp(edge, architecture.dims, self.primitives)
+            return mixed[edge.name]
+
+        self.network = RegistrationNetwork(architecture, mixed_edge)
+        self._mixed = [mixed[name] for name in self.edge_names]
+
+    @property
+    def multiple(self) -> int:
+        return self.network.multiple
+
+    def forward(self, fixed: Image, moving: Image, gates: Sequence[Gate]) -> Registration:
+        """Registration of a pair with the given gate on every edge (in the order of `edge_names`)."""
+        for op, gate in zip(self._mixed, gates, strict=True):
+            op.gate = gate
+        try:
+            return self.network(fixed, moving)
+        finally:
+            for op in self._mixed:
+                op.gate = None
+
+
+def decode(architecture: Architecture, primitives: Sequence[str], alpha: Tensor) -> Genotype:
+    """The genotype of the largest alpha on every edge; the first of equals. alpha: (edges, primitives)."""
+    names = [edge.name for edge in architecture.edges()]
+    chosen = alpha.argmax(dim=1).tolist()
+    return Genotype(architecture, {name: primitives[i] for name, i in zip(names, chosen, strict=True)})

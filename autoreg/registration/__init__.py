@@ -1,0 +1,1 @@
+"""Registration stated as three nested problems: space, batches, objectives, score."""

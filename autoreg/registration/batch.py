@@ -1,0 +1,75 @@
+"""Pairs of volumes as tensors."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from autoreg.data.volume import Volume
+from autoreg.errors import DataError
+from autoreg.shapes import Image, Labels, Mask
+from autoreg.spatial import pad_to_multiple
+
+
+@dataclass(frozen=True)
+class Side:
+    """One side of a batch of pairs."""
+
+    image: Image
+    foreground: Mask
+    labels: Labels | None
+
+
+@dataclass(frozen=True)
+class PairBatch:
+    """A batch of pairs, padded to the network's multiple; `crop` takes a padded tensor back."""
+
+    fixed: Side
+    moving: Side
+    crop: tuple[slice, ...]
+
+    @property
+    def labelled(self) -> bool:
+        return self.fixed.labels is not None and self.moving.labels is not None
+
+
+def load_batch(
+    volumes: Mapping[str, Volume],
+    pairs: Sequence[tuple[str, str]],
+    *,
+    multiple: int,
+    device: torch.device,
+) -> PairBatch:
+    """The (fixed, moving) pairs as tensors.
+
+    Raises:
+        DataError: when the volumes of a batch do not share a shape.
+    """
+    fixed, crop = _side([volumes[f] for f, _ in pairs], multiple, device)
+    moving, _ = _side([volumes[m] for _, m in pairs], multiple, device)
+    if fixed.image.shape != moving.image.shape:
+        raise DataError(
+            f"pair {pairs[0]}: fixed and moving differ in shape, {tuple(fixed.image.shape[2:])} and "
+            f"{tuple(moving.image.shape[2:])}: resample them to one grid first"
+        )
+    return PairBatch(fixed, moving, crop)
+
+
+def _side(volumes: Sequence[Volume], multiple: int, device: torch.device) -> tuple[Side, tuple[slice, ...]]:
+    shapes = {v.image.shape for v in volumes}
+    if len(shapes) > 1:
+        raise DataError(f"{[v.key for v in volumes]}: expected one shape, got {sorted(shapes)}")
+    image, crop = pad_to_multiple(_stack([v.image for v in volumes], torch.float32, device), multiple)
+    foreground, _ = pad_to_multiple(_stack([v.foreground for v in volumes], torch.float32, device), multiple)
+    labels = None
+    if all(v.labels is not None for v in volumes):
+        stacked = _stack([v.labels for v in volumes if v.labels is not None], torch.int16, device)
+        labels, _ = pad_to_multiple(stacked, multiple)
+    return Side(image, foreground, labels), crop
+
+
+def _stack(arrays: Sequence[np.ndarray], dtype: torch.dtype, device: torch.device) -> Tensor:
+    """(b, 1, *s); np.stack copies, so read-only memory maps stay untouched."""
+    return torch.from_numpy(np.stack(arrays)).unsqueeze(1).to(device=device, dtype=dtype)

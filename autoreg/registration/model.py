@@ -1,0 +1,91 @@
+"""A trained model in one file: network, weights, and what is needed to use them; no search code."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from autoreg.errors import InputError
+from autoreg.networks import build_network
+
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Model:
+    """A network ready to register, and how its images were prepared."""
+
+    network: nn.Module
+    description: Mapping[str, Any]
+    """As `networks.build_network` takes it."""
+    data: Mapping[str, Any] = field(default_factory=dict)
+    """Preparation of the training images: `foreground` and `percentiles` of DataConfig."""
+    labels: Mapping[int, str] = field(default_factory=dict)
+    loss_weights: Mapping[str, float] = field(default_factory=dict)
+    common_affine: bool = True
+    """Whether all training volumes shared one voxel-to-world matrix. If not, headers were not used to match them."""
+
+    @property
+    def multiple(self) -> int:
+        return int(self.network.multiple)  # type: ignore[arg-type]
+
+
+def save_model(
+    path: Path,
+    *,
+    description: Mapping[str, Any],
+    weights: Mapping[str, Tensor],
+    data: Mapping[str, Any],
+    labels: Mapping[int, str],
+    loss_weights: Mapping[str, float],
+    common_affine: bool,
+) -> None:
+    """Write model.pt, whole or not at all."""
+    content = {
+        "format": FORMAT,
+        "network": dict(description),
+        "weights": dict(weights),
+        "data": dict(data),
+        "labels": dict(labels),
+        "loss_weights": dict(loss_weights),
+        "common_affine": common_affine,
+    }
+    temporary = path.with_suffix(".tmp")
+    torch.save(content, temporary)
+    os.replace(temporary, path)
+
+
+def load_model(path: Path, *, device: torch.device | None = None) -> Model:
+    """A model from model.pt or the folder that holds it. Nothing is unpickled but tensors and plain values.
+
+    Raises:
+        InputError: when the file is missing, torn, of another format, or its weights do not fit.
+    """
+    path = Path(path)
+    file = path / "model.pt" if path.is_dir() else path
+    if not file.exists():
+        raise InputError(f"{file}: no such model; expected a model.pt or a folder with one, written by autoreg train")
+    try:
+        content = torch.load(file, weights_only=True, map_location=device or "cpu")
+    except Exception as error:  # torch reports a torn or foreign file by many kinds of exception
+        raise InputError(f"{file}: not a readable model file ({type(error).__name__})") from error
+    if not isinstance(content, dict) or content.get("format") != FORMAT:
+        raise InputError(f"{file}: format: expected {FORMAT}, got {content.get('format') if isinstance(content, dict) else None}")
+    network = build_network(content["network"])
+    try:
+        network.load_state_dict(content["weights"])
+    except RuntimeError as error:
+        raise InputError(f"{file}: weights do not fit the network: {str(error).splitlines()[0]}") from error
+    network = network.to(device or "cpu").eval()
+    return Model(
+        network=network,
+        description=content["network"],
+        data=content["data"],
+        labels={int(k): v for k, v in content["labels"].items()},
+        loss_weights=content["loss_weights"],
+        common_affine=bool(content["common_affine"]),
+    )

@@ -1,0 +1,144 @@
+"""Registration stated as three levels: what a worker's share of each objective is."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+
+from autoreg.data.volume import Volume
+from autoreg.metrics import folds_percent
+from autoreg.networks import RELAXATIONS, Registration, Supernet
+from autoreg.registration.batch import PairBatch, load_batch
+from autoreg.registration.objective import Objective
+
+Pair = tuple[str, str]
+
+
+class Sampler(Protocol):
+    """An endless, seeded stream of pairs; a batch is a function of its step alone."""
+
+    def batch(self, step: int, size: int) -> list[Pair]: ...
+
+
+@dataclass(frozen=True)
+class Samplers:
+    """Pairs for each level, from disjoint sets of subjects. Plain training needs only `weights`."""
+
+    weights: Sampler
+    architecture: Sampler | None = None
+    loss_weights: Sampler | None = None
+
+
+@dataclass(frozen=True)
+class Shard:
+    """Which pairs of a global batch are this worker's: every `count`-th from `index`."""
+
+    index: int = 0
+    count: int = 1
+
+    def of(self, pairs: Sequence[Pair]) -> list[Pair]:
+        return list(pairs[self.index :: self.count])
+
+
+@dataclass(frozen=True)
+class UpperObjective:
+    """S, the objective of the loss weights: soft Dice of foreground labels, with a price on folding."""
+
+    level: int = 1
+    """Grid on which it is measured."""
+    folding_price: float = 0.0
+    """Multiplier of the folding constraint; the controller moves it."""
+
+
+class RegistrationProblem:
+    """One worker's share of the three objectives of a registration network.
+
+    Args:
+        network: a `Supernet`, or any derived network (then alpha is None everywhere).
+        objective: the terms of the lower objective.
+        volumes: volumes by key.
+        samplers: pairs for each level.
+        batch_size: pairs of a global batch, over all workers.
+        shard: this worker's part of it.
+        relaxation: name in `RELAXATIONS`.
+        seed: of sampled paths; every worker must have the same.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        *,
+        objective: Objective,
+        volumes: Mapping[str, Volume],
+        samplers: Samplers,
+        batch_size: int,
+        shard: Shard = Shard(),
+        relaxation: str = "softmax",
+        seed: int = 0,
+        device: torch.device | None = None,
+    ) -> None:
+        self.network = network
+        self.objective = objective
+        self.volumes = volumes
+        self.samplers = samplers
+        self.batch_size = batch_size
+        self.shard = shard
+        self.relaxation = RELAXATIONS[relaxation]
+        self.seed = seed
+        self.device = device or torch.device("cpu")
+        self.upper = UpperObjective()
+        self._weights = [p for p in network.parameters() if p.requires_grad]
+
+    @property
+    def weights(self) -> list[Tensor]:
+        return self._weights
+
+    def train_terms(self, alpha: Tensor | None, step: int) -> Tensor:
+        return self._share(self.samplers.weights, alpha, step, self.objective.terms_of)
+
+    def architecture_terms(self, alpha: Tensor, step: int) -> Tensor:
+        return self._share(_need(self.samplers.architecture, "architecture"), alpha, step, self.objective.terms_of)
+
+    def loss_weights_objective(self, alpha: Tensor | None, step: int) -> tuple[Tensor, dict[str, float]]:
+        parts: dict[str, float] = {}
+
+        def measure(batch: PairBatch, registration: Registration) -> Tensor:
+            overlap, folding = self.objective.overlap_and_folding(batch, registration, level=self.upper.level)
+            fields = registration.displacement.detach()
+            parts["dice"] = 1 - float(overlap.detach())
+            parts["folding"] = float(folding.detach())
+            parts["folds_percent"] = sum(folds_percent(u) for u in fields) / len(fields)
+            return overlap + self.upper.folding_price * folding
+
+        pairs = _need(self.samplers.loss_weights, "loss_weights")
+        share = self._share(pairs, alpha, step, measure)
+        fraction = len(self.shard.of(range(self.batch_size))) / self.batch_size  # type: ignore[arg-type]
+        return share, {name: value * fraction for name, value in parts.items()}
+
+    def register(self, batch: PairBatch, alpha: Tensor | None, step: int) -> Registration:
+        """The network on a batch; a supernet's path is a function of seed and step, equal on all workers."""
+        if not isinstance(self.network, Supernet):
+            return self.network(batch.fixed.image, batch.moving.image)
+        if alpha is None:
+            raise ValueError("a supernet needs alpha")
+        generator = torch.Generator().manual_seed(self.seed * 1_000_003 + step)
+        return self.network(batch.fixed.image, batch.moving.image, self.relaxation(alpha, generator))
+
+    def _share(
+        self,
+        sampler: Sampler,
+        alpha: Tensor | None,
+        step: int,
+        measure: Callable[[PairBatch, Registration], Tensor],
+    ) -> Tensor:
+        own = self.shard.of(sampler.batch(step, self.batch_size))
+        batch = load_batch(self.volumes, own, multiple=int(self.network.multiple), device=self.device)  # type: ignore[arg-type]
+        return measure(batch, self.register(batch, alpha, step)) * (len(own) / self.batch_size)
+
+
+def _need(sampler: Sampler | None, role: str) -> Sampler:
+    if sampler is None:
+        raise ValueError(f"this run has no pairs for the {role} level")
+    return sampler

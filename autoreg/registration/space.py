@@ -1,0 +1,120 @@
+"""What may vary: the architecture's edges, their primitives, and the loss terms with their weights."""
+
+import difflib
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any
+
+from autoreg.errors import SearchSpaceError
+from autoreg.losses import SIMILARITIES, SMOOTHNESS
+from autoreg.networks import Architecture, architecture_from_dict, check_primitive
+from autoreg.trilevel import WeightRange
+
+OVERLAP = "dice"
+TERM_KINDS = (*SIMILARITIES, *SMOOTHNESS, OVERLAP)
+
+
+@dataclass(frozen=True)
+class Term:
+    """One named part of the registration objective."""
+
+    name: str
+    kind: str
+    """A similarity, a smoothness, or `dice` (soft Dice of training labels, where a pair has them)."""
+    start: float = 1.0
+    low: float = 1e-3
+    high: float = 1e3
+    reference: bool = False
+    """The term whose weight is 1; exactly one of a space."""
+    level: int = 0
+    """Grid on which it is measured: 0 the image's own, 1 the half grid, and so on."""
+    window: int | None = None
+    """Voxels a side, for lncc."""
+
+    def __post_init__(self) -> None:
+        where = f"terms.{self.name}"
+        if self.kind not in TERM_KINDS:
+            raise SearchSpaceError(f"{where}.kind: unknown {self.kind!r}{_hint(self.kind, TERM_KINDS)}")
+        if not 0 < self.low <= self.start <= self.high:
+            raise SearchSpaceError(f"{where}: expected 0 < low <= start <= high, got {self.low}, {self.start}, {self.high}")
+        if self.window is not None and (self.kind != "lncc" or self.window < 3 or self.window % 2 == 0):
+            raise SearchSpaceError(f"{where}.window: expected an odd number from 3 up, for lncc only, got {self.window}")
+
+    @property
+    def weight_range(self) -> WeightRange:
+        return WeightRange(self.name, self.start, self.low, self.high, self.reference)
+
+
+@dataclass(frozen=True)
+class SearchSpace:
+    """A search space as a file of search_spaces/ states it."""
+
+    name: str
+    architecture: Architecture
+    primitives: tuple[str, ...]
+    terms: tuple[Term, ...]
+    learning_rate: tuple[float, float] = (1e-4, 2e-3)
+    """Range of the learning rate for manual tuning."""
+
+    def __post_init__(self) -> None:
+        for name in self.primitives:
+            check_primitive(name, f"search space {self.name}: primitives")
+        if len(self.primitives) < 2:
+            raise SearchSpaceError(f"search space {self.name}: primitives: expected at least 2, got {self.primitives}")
+        names = [term.name for term in self.terms]
+        if len(set(names)) != len(names):
+            raise SearchSpaceError(f"search space {self.name}: terms: names must differ, got {names}")
+        references = [term.name for term in self.terms if term.reference]
+        if len(references) != 1:
+            raise SearchSpaceError(f"search space {self.name}: terms: expected one with reference: true, got {references}")
+        for term in self.terms:
+            if not 0 <= term.level <= self.architecture.levels:
+                raise SearchSpaceError(
+                    f"search space {self.name}: terms.{term.name}.level: expected 0 to {self.architecture.levels}, "
+                    f"got {term.level}"
+                )
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any], *, dims: int | None = None) -> "SearchSpace":
+        """From the plain values of a file; `dims` (2 or 3, from the data) replaces the architecture's.
+
+        Raises:
+            SearchSpaceError: for unknown keys, kinds and primitives, naming the nearest known one.
+        """
+        name = str(values.get("name", "unnamed"))
+        _known(values, cls, f"search space {name}")
+        architecture = dict(values.get("architecture", {}))
+        if dims is not None:
+            architecture["dims"] = dims
+        terms = values.get("terms")
+        if not isinstance(terms, list) or not terms:
+            raise SearchSpaceError(f"search space {name}: terms: expected a list of terms, got {terms!r}")
+        optional = {"learning_rate": tuple(values["learning_rate"])} if "learning_rate" in values else {}
+        return cls(
+            name=name,
+            architecture=architecture_from_dict(architecture),
+            primitives=tuple(values.get("primitives", ())),
+            terms=tuple(term_from_dict(term, name) for term in terms),
+            **optional,
+        )
+
+
+def term_from_dict(values: Mapping[str, Any], space: str) -> Term:
+    """A term from plain values. Raises SearchSpaceError naming an unknown key."""
+    _known(values, Term, f"search space {space}: terms")
+    try:
+        return Term(**values)
+    except TypeError as error:
+        raise SearchSpaceError(f"search space {space}: terms: {error}") from error
+
+
+def _known(values: Mapping[str, Any], kind: type, where: str) -> None:
+    names = [f.name for f in fields(kind)]
+    for key in values:
+        if key not in names:
+            raise SearchSpaceError(f"{where}: unknown key {key!r}{_hint(key, names)}")
+
+
+def _hint(name: object, known: tuple[str, ...] | list[str]) -> str:
+    close = difflib.get_close_matches(str(name), known, n=1)
+    return f" (did you mean {close[0]!r}?)" if close else f"; known: {', '.join(known)}"

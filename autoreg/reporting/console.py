@@ -1,0 +1,75 @@
+"""What a terminal shows: tables, and progress with the time left."""
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
+from rich.text import Text
+
+_PLAIN_SHARE = 0.05
+
+
+def table(rows: Sequence[Mapping[str, object]], columns: Sequence[str] | None = None) -> Table:
+    """A table for `rich.print`: numbers to the right, four significant digits, missing values as a dash."""
+    names = list(columns) if columns is not None else list(rows[0]) if rows else []
+    result = Table(header_style="bold")
+    for name in names:
+        numeric = all(isinstance(row.get(name), int | float | None) for row in rows)
+        result.add_column(Text(name), justify="right" if numeric else "left")
+    for row in rows:
+        result.add_row(*(Text(cell(row.get(name))) for name in names))
+    return result
+
+
+def cell(value: object) -> str:
+    """A value as short text; None and NaN are a dash."""
+    if value is None or value != value:
+        return "-"
+    if isinstance(value, float):
+        return f"{value:.0f}" if abs(value) >= 1000 else f"{value:.4g}"
+    return str(value)
+
+
+@contextmanager
+def progress(total: int, description: str, *, quiet: bool = False) -> Iterator[Callable[..., None]]:
+    """A bar with the time left on a terminal, a plain line every 5 % elsewhere; both on stderr.
+
+    Example:
+        >>> with progress(len(pairs), "evaluate") as advance:
+        ...     for pair in pairs:
+        ...         advance()
+    """
+    console = Console(stderr=True, quiet=quiet)
+    if not console.is_terminal:
+        yield _plain(console, total, description)
+        return
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn())
+    with Progress(*columns, TimeElapsedColumn(), TimeRemainingColumn(), console=console, disable=quiet) as bar:
+        task = bar.add_task(description, total=total)
+        yield lambda steps=1: bar.advance(task, steps)
+
+
+def _plain(console: Console, total: int, description: str) -> Callable[..., None]:
+    start, done, said = time.monotonic(), 0, 0.0
+
+    def advance(steps: int = 1) -> None:
+        nonlocal done, said
+        done += steps
+        share = done / total
+        if share - said >= _PLAIN_SHARE - 1e-9 or done == total:
+            said = share
+            spent = time.monotonic() - start
+            left = spent / done * (total - done)
+            line = f"{description} {done}/{total} ({share:.0%}), {_clock(spent)} spent, about {_clock(left)} left"
+            console.print(Text(line), soft_wrap=True)
+
+    return advance
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}"

@@ -1,0 +1,73 @@
+"""State of a run on disk: written whole or not at all, the last few kept, read without unpickling."""
+
+import logging
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from autoreg.errors import InputError
+
+logger = logging.getLogger(__name__)
+_NAME = "round_{:06d}.pt"
+
+
+def save_checkpoint(folder: Path, finished_rounds: int, state: dict[str, Any], *, keep: int) -> Path:
+    """Write the state after `finished_rounds` rounds; older files beyond `keep` are removed afterwards.
+
+    Raises:
+        OSError: when the disk is full; the earlier checkpoints are untouched.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / _NAME.format(finished_rounds)
+    temporary = path.with_suffix(".tmp")
+    try:
+        with temporary.open("wb") as file:
+            torch.save(_convert(state, _to_torch), file)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    for old in sorted(folder.glob("round_*.pt"))[:-keep]:
+        old.unlink()
+    return path
+
+
+def load_checkpoint(folder: Path) -> dict[str, Any] | None:
+    """The newest readable state, or None in an empty folder; a bad file is reported and the one before is used.
+
+    Raises:
+        InputError: when there are files and none can be read.
+    """
+    found = sorted(folder.glob("round_*.pt"), reverse=True)
+    for path in found:
+        try:
+            return _convert(torch.load(path, weights_only=True, map_location="cpu"), _to_numpy)
+        except Exception as error:  # a torn file fails in many ways; the next older one may be whole
+            logger.warning("%s: unreadable checkpoint (%s); trying the one before", path, type(error).__name__)
+    if found:
+        raise InputError(f"{folder}: none of {len(found)} checkpoints can be read")
+    return None
+
+
+def _convert(value: Any, leaf: Callable[[Any], Any]) -> Any:
+    if isinstance(value, dict):
+        return {k: _convert(v, leaf) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_convert(v, leaf) for v in value]
+    return leaf(value)
+
+
+def _to_torch(value: Any) -> Any:
+    if isinstance(value, np.ndarray):
+        return torch.from_numpy(np.array(value))
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def _to_numpy(value: Any) -> Any:
+    return value.numpy() if isinstance(value, torch.Tensor) else value

@@ -1,0 +1,111 @@
+"""The triple-level search: what each round does, and how alpha and lambda answer."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from autoreg.errors import InputError
+from autoreg.networks import RELAXATIONS, Genotype, decode
+from autoreg.registration.space import SearchSpace
+from autoreg.search.rounds import Row
+from autoreg.search.upper import UpperConfig, UpperLevels
+from autoreg.workers.messages import RoundReport, RoundTask
+from autoreg.workers.pool import Pool
+
+
+@dataclass(frozen=True)
+class SearchConfig:
+    """The schedule of a search."""
+
+    rounds: int = 150
+    warmup_rounds: int = 40
+    """Rounds of weights only, before alpha and lambda move."""
+    steps_per_round: int = 4
+    """Weight steps of a round; one alpha step and one lambda step follow them."""
+    batch_size: int = 2
+    """Pairs of a weight step, over all workers."""
+    learning_rate: float = 1e-3
+    relaxation: str = "softmax"
+    upper_level: int = 1
+    """Grid of the loss weights' objective: 0 the image's, 1 the half grid."""
+    upper: UpperConfig = field(default_factory=UpperConfig)
+
+    def __post_init__(self) -> None:
+        for name in ("rounds", "steps_per_round", "batch_size"):
+            if getattr(self, name) < 1:
+                raise InputError(f"search.{name}: expected at least 1, got {getattr(self, name)}")
+        if not 0 <= self.warmup_rounds <= self.rounds:
+            raise InputError(f"search.warmup_rounds: expected 0 to {self.rounds} (rounds), got {self.warmup_rounds}")
+        if self.relaxation not in RELAXATIONS:
+            raise InputError(f"search.relaxation: expected one of {', '.join(RELAXATIONS)}, got {self.relaxation!r}")
+        if self.upper.alpha_estimator not in ("darts_fd", "direct"):
+            raise InputError(f"search.upper.alpha_estimator: expected darts_fd or direct, got {self.upper.alpha_estimator!r}")
+
+
+class SearchDriver:
+    """Holds alpha and lambda; small, so it stays in the controller's process.
+
+    Args:
+        space: what may vary.
+        config: schedule and learning rates.
+        max_folds_percent: bound of the folding constraint in the loss weights' objective.
+    """
+
+    phase = "search"
+
+    def __init__(self, space: SearchSpace, config: SearchConfig, *, max_folds_percent: float, seed: int) -> None:
+        self.space, self.config = space, config
+        self.rounds = config.rounds
+        self.edges = [edge.name for edge in space.architecture.edges()]
+        self.upper = UpperLevels(
+            (len(self.edges), len(space.primitives)),
+            [term.weight_range for term in space.terms],
+            config.upper,
+            max_folds_percent=max_folds_percent,
+            seed=seed,
+        )
+
+    def task(self, index: int) -> RoundTask:
+        searching = index >= self.config.warmup_rounds
+        steps = self.config.steps_per_round
+        return RoundTask(
+            index=index,
+            first_step=index * steps,
+            learning_rates=(self.config.learning_rate,) * steps,
+            loss_weights=self.upper.loss_weights.values().numpy(),
+            alpha=self.upper.alpha.numpy().copy(),
+            update_alpha=searching,
+            update_loss_weights=searching and bool(self.upper.loss_weights.free),
+            alpha_estimator=self.config.upper.alpha_estimator,
+            folding_price=self.upper.folding_price,
+        )
+
+    def finish(self, index: int, reports: list[RoundReport], pool: Pool) -> Row:
+        used = self.upper.loss_weights.values().numpy()
+        row: Row = {"train_objective": float(_sum(reports, "terms") @ used)}
+        if reports[0].architecture_terms is not None:
+            row["architecture_objective"] = float(_sum(reports, "architecture_terms") @ used)
+        row |= self.upper.update(reports)
+        row["alpha_entropy"] = self.upper.entropy()
+        row |= {f"lambda.{name}": value for name, value in self.upper.loss_weights.named().items()}
+        names = [term.name for term in self.space.terms]
+        row |= {f"term.{n}": float(v) for n, v in zip(names, _sum(reports, "terms"), strict=True)}
+        for edge, probabilities in zip(self.edges, self.upper.probabilities(), strict=True):
+            row |= {f"alpha.{edge}.{p}": float(v) for p, v in zip(self.space.primitives, probabilities, strict=True)}
+        return row | {"phase": "search" if index >= self.config.warmup_rounds else "warm-up"}
+
+    def state(self) -> dict[str, Any]:
+        return self.upper.state()
+
+    def load(self, state: dict[str, Any]) -> None:
+        self.upper.load(state)
+
+    def genotype(self) -> Genotype:
+        """The decoded choice."""
+        return decode(self.space.architecture, self.space.primitives, self.upper.alpha)
+
+
+def _sum(reports: Sequence[RoundReport], field_name: str) -> np.ndarray:
+    return np.sum(np.stack([getattr(report, field_name) for report in reports]), axis=0)

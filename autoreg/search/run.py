@@ -1,0 +1,203 @@
+"""A run's folder and its records: config.yaml, result.json, the books, the tracker."""
+
+import json
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from autoreg.errors import InputError
+from autoreg.search.rounds import Journal, Row
+from autoreg.tracking.ledger import Ledger
+from autoreg.tracking.mlflow_tracker import open_tracker
+from autoreg.tracking.provenance import standard_tags
+from autoreg.tracking.tracker import MemoryTracker, Tracker
+
+
+@dataclass(frozen=True)
+class RunPlan:
+    """What a run is called and where it is recorded."""
+
+    command: str
+    folder: Path
+    seed: int
+    dataset_name: str
+    dataset_hash: str
+    config: Mapping[str, Any]
+    """Plain values, as config.yaml keeps them."""
+    experiment: str
+    tracking_uri: str | None = None
+    home: Path = Path("runs")
+    """Folder of the local MLflow store."""
+    parent: Mapping[str, Any] | None = None
+    """result.json of the run that this one belongs to, for nesting in MLflow."""
+    tracked: bool = True
+
+
+@dataclass
+class Run:
+    """An open run. `finish` fills what result.json will say."""
+
+    plan: RunPlan
+    journal: Journal
+    earlier_seconds: Mapping[str, float] = field(default_factory=dict)
+    """Device-seconds of the runs this one builds on, by phase."""
+    outcome: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def folder(self) -> Path:
+        return self.plan.folder
+
+    @property
+    def tracker(self) -> Tracker:
+        return self.journal.tracker
+
+    def finish(self, **outcome: Any) -> None:
+        """Fields of result.json: metrics, genotype, loss_weights, and others by name."""
+        self.outcome |= outcome
+
+    def device_seconds(self) -> dict[str, float]:
+        """By phase, of this run and those it builds on; work lost to faults is included."""
+        own = {p: t["device_seconds"] + t["wasted_seconds"] for p, t in self.journal.ledger.totals().items()}
+        return {**self.earlier_seconds, **own}
+
+
+@contextmanager
+def open_run(
+    plan: RunPlan,
+    *,
+    resume: bool,
+    progress: Callable[[int, int, Row], None] | None = None,
+    earlier_seconds: Mapping[str, float] | None = None,
+) -> Iterator[Run]:
+    """A run whose result.json always tells the truth: running, finished, failed or interrupted.
+
+    Raises:
+        InputError: the folder holds a run already and `resume` is not set.
+    """
+    earlier = read_result(plan.folder) if (plan.folder / "result.json").exists() else None
+    if earlier and not resume:
+        raise InputError(f"{plan.folder}: holds a run already; continue it with --resume or choose another --output")
+    plan.folder.mkdir(parents=True, exist_ok=True)
+    tracker = _open_tracker(plan, earlier)
+    journal = Journal(plan.folder, Ledger(plan.folder / "cost.jsonl"), tracker)
+    if progress:
+        journal.progress = progress
+    run = Run(plan, journal, dict(earlier_seconds or {}))
+    _write_result(run, "running")
+    start = time.perf_counter()
+    status = "failed"
+    try:
+        yield run
+        status = "finished"
+    except KeyboardInterrupt:
+        status = "interrupted"
+        raise
+    finally:
+        journal.wall_seconds = max(journal.wall_seconds, time.perf_counter() - start)
+        journal.ledger.write_parquet(plan.folder / "cost.parquet")
+        _write_result(run, status)
+        if status == "finished":
+            _track_outcome(run)
+        tracker.close({"finished": "FINISHED", "interrupted": "KILLED"}.get(status, "FAILED"))
+
+
+def read_result(folder: Path) -> dict[str, Any]:
+    """result.json of a run's folder. Raises InputError when it is missing or torn."""
+    path = Path(folder) / "result.json"
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror}; expected the folder of an autoreg run") from error
+    except json.JSONDecodeError as error:
+        raise InputError(f"{path}: not a JSON file: {error}") from error
+
+
+def write_json(path: Path, values: Mapping[str, Any]) -> None:
+    """Write plain values, whole or not at all; NaN becomes null."""
+    temporary = path.with_suffix(".tmp")
+    temporary.write_text(json.dumps(_without_nan(values), indent=2) + "\n", encoding="utf-8")
+    os.replace(temporary, path)
+
+
+def _open_tracker(plan: RunPlan, earlier: Mapping[str, Any] | None) -> Tracker:
+    name = f"{plan.command} {plan.folder.name}"
+    tags = standard_tags() | {"command": plan.command, "dataset": plan.dataset_name, "dataset_hash": plan.dataset_hash}
+    if plan.parent and plan.parent.get("mlflow_run_id"):
+        tags["mlflow.parentRunId"] = plan.parent["mlflow_run_id"]
+    if not plan.tracked:
+        return MemoryTracker(name, tags=tags)
+    return open_tracker(
+        plan.tracking_uri,
+        experiment=plan.experiment,
+        run_name=name,
+        run_id=earlier.get("mlflow_run_id") if earlier else None,
+        home=plan.home,
+        tags=tags,
+        params=_flat(plan.config),
+    )
+
+
+def _write_result(run: Run, status: str) -> None:
+    plan, tags = run.plan, standard_tags()
+    write_json(
+        plan.folder / "result.json",
+        {
+            "command": plan.command,
+            "name": plan.folder.name,
+            "status": status,
+            "seed": plan.seed,
+            "version": tags.get("version.autoreg"),
+            "commit": tags.get("mlflow.source.git.commit"),
+            "dataset": plan.dataset_name,
+            "dataset_hash": plan.dataset_hash,
+            "wall_seconds": run.journal.wall_seconds,
+            "device": _device(run),
+            "device_seconds": run.device_seconds(),
+            "wasted_seconds": {p: t["wasted_seconds"] for p, t in run.journal.ledger.totals().items()},
+            "metrics": {},
+            "genotype": None,
+            "loss_weights": None,
+            "mlflow_run_id": run.tracker.run_id,
+            "mlflow_tracking_uri": plan.tracking_uri or f"sqlite:///{(plan.home / 'mlflow.db').resolve()}",
+            **run.outcome,
+        },
+    )
+
+
+def _device(run: Run) -> str | None:
+    devices = run.journal.ledger.to_frame()["device"]
+    return str(devices.iloc[-1]) if len(devices) else None
+
+
+def _track_outcome(run: Run) -> None:
+    tracker = run.tracker
+    metrics = {k: v for k, v in run.outcome.get("metrics", {}).items() if v is not None and v == v}
+    seconds = {f"device_seconds.{phase}": value for phase, value in run.device_seconds().items()}
+    tracker.metrics({f"final.{k}": float(v) for k, v in metrics.items()} | seconds, step=0)
+    for name in ("config.yaml", "genotype.yaml", "loss_weights.yaml", "history.parquet", "cost.parquet", "model.pt", "report.html", "result.json"):
+        if (run.folder / name).exists():
+            tracker.artifact(run.folder / name)
+    for picture in sorted((run.folder / "figures").glob("*.png")):
+        tracker.artifact(picture, "figures")
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            flat |= _flat(value, f"{prefix}{key}.")
+        else:
+            flat[f"{prefix}{key}"] = value
+    return flat
+
+
+def _without_nan(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(k): _without_nan(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_without_nan(v) for v in value]
+    return None if isinstance(value, float) and value != value else value

@@ -1,0 +1,106 @@
+"""Training of the weights alone, with frozen architecture and loss weights; the best state by the score is kept."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from autoreg.errors import InputError
+from autoreg.registration.score import ScoreConfig, summarise
+from autoreg.search.rounds import Row
+from autoreg.workers.messages import RoundReport, RoundTask
+from autoreg.workers.pool import Pool
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """The budget of a training; manual tuning gets the same one a trial."""
+
+    steps: int = 3000
+    batch_size: int = 2
+    """Pairs of a step, over all workers."""
+    learning_rate: float = 1e-3
+    warmup_steps: int = 50
+    steps_per_round: int = 25
+    """Steps between two saved states."""
+    evaluate_every: int = 10
+    """Rounds between two looks at the selection pairs."""
+    selection_pairs: int = 20
+    """Of them, how many are scored."""
+
+    def __post_init__(self) -> None:
+        for name in ("steps", "batch_size", "steps_per_round", "evaluate_every", "selection_pairs"):
+            if getattr(self, name) < 1:
+                raise InputError(f"train.{name}: expected at least 1, got {getattr(self, name)}")
+        if self.learning_rate <= 0:
+            raise InputError(f"train.learning_rate: expected a positive number, got {self.learning_rate}")
+
+    @property
+    def rounds(self) -> int:
+        return math.ceil(self.steps / self.steps_per_round)
+
+    def learning_rate_at(self, step: int) -> float:
+        """Linear warm-up, then half a cosine down to zero."""
+        rising = min(1.0, (step + 1) / max(self.warmup_steps, 1))
+        return self.learning_rate * rising * 0.5 * (1 + math.cos(math.pi * step / self.steps))
+
+
+class TrainDriver:
+    """Rounds of weight steps, scored on the selection pairs now and then.
+
+    Args:
+        loss_weights: term name -> weight, in the order of the workers' terms.
+        pairs: selection pairs; none means that the last state is the result.
+    """
+
+    phase = "train"
+
+    def __init__(
+        self,
+        config: TrainConfig,
+        loss_weights: Mapping[str, float],
+        *,
+        score: ScoreConfig,
+        pairs: Sequence[tuple[str, str]],
+    ) -> None:
+        self.config, self.score = config, score
+        self.rounds = config.rounds
+        self.loss_weights = dict(loss_weights)
+        self.pairs = list(pairs)[: config.selection_pairs]
+        self.best: dict[str, Any] = {}
+        """`summary` and `weights` of the best state so far."""
+
+    def task(self, index: int) -> RoundTask:
+        first = index * self.config.steps_per_round
+        steps = range(first, min(first + self.config.steps_per_round, self.config.steps))
+        return RoundTask(
+            index=index,
+            first_step=first,
+            learning_rates=tuple(self.config.learning_rate_at(step) for step in steps),
+            loss_weights=np.array(list(self.loss_weights.values()), dtype=np.float64),
+        )
+
+    def finish(self, index: int, reports: list[RoundReport], pool: Pool) -> Row:
+        terms = np.sum(np.stack([report.terms for report in reports]), axis=0)
+        row: Row = {"train_objective": float(terms @ np.array(list(self.loss_weights.values())))}
+        row |= {f"term.{n}": float(v) for n, v in zip(self.loss_weights, terms, strict=True)}
+        last = index == self.rounds - 1
+        if self.pairs and (last or (index + 1) % self.config.evaluate_every == 0):
+            row |= self._evaluate(pool)
+        elif last:
+            self.best = {"summary": {}, "weights": pool.state()["weights"]}
+        return row
+
+    def _evaluate(self, pool: Pool) -> dict[str, float]:
+        summary = summarise(pool.evaluate(self.pairs), self.score)
+        if not self.best or not summary["score"] <= self.best["summary"]["score"]:
+            self.best = {"summary": summary, "weights": pool.state()["weights"]}
+        return summary
+
+    def state(self) -> dict[str, Any]:
+        return {"best": self.best}
+
+    def load(self, state: dict[str, Any]) -> None:
+        self.best = state["best"]

@@ -1,0 +1,129 @@
+"""The two upper levels: alpha, lambda, and the price of folding, moved by the controller."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from autoreg.trilevel import LossWeights, WeightRange
+from autoreg.workers.messages import RoundReport
+
+ALPHA_START_SPREAD = 1e-3  # as in the original: all primitives nearly equal
+PRICE_START, PRICE_STEP, PRICE_RANGE = 10.0, 0.1, (1e-2, 1e4)
+
+
+@dataclass(frozen=True)
+class UpperConfig:
+    """How alpha and lambda move."""
+
+    alpha_learning_rate: float = 0.03
+    lambda_learning_rate: float = 0.05
+    alpha_estimator: str = "darts_fd"
+    """`darts_fd` (one unrolled step, finite difference) or `direct` (without the indirect part)."""
+
+
+class UpperLevels:
+    """alpha and lambda with their optimisers, and the multiplier of the folding constraint.
+
+    Args:
+        shape: (edges, primitives) of alpha.
+        ranges: the loss terms' starts and ranges.
+        max_folds_percent: the bound that the folding price enforces.
+    """
+
+    def __init__(
+        self, shape: tuple[int, int], ranges: Sequence[WeightRange], config: UpperConfig, *, max_folds_percent: float, seed: int
+    ) -> None:
+        generator = torch.Generator().manual_seed(seed)
+        self.alpha = ALPHA_START_SPREAD * torch.randn(shape, generator=generator)
+        self.loss_weights = LossWeights(ranges)
+        self.folding_price = PRICE_START
+        self.max_folds_percent = max_folds_percent
+        betas = (0.5, 0.999)  # as in the original: short memory, since the lower level keeps moving
+        self._alpha_adam = torch.optim.Adam([self.alpha], lr=config.alpha_learning_rate, betas=betas)
+        self._theta_adam = torch.optim.Adam([self.loss_weights.theta], lr=config.lambda_learning_rate, betas=betas)
+
+    def update(self, reports: Sequence[RoundReport]) -> dict[str, float]:
+        """One step of alpha and of lambda from all workers' shares; returns what to log."""
+        logged: dict[str, float] = {}
+        direct, indirect = _total(reports, "alpha_direct"), _total(reports, "alpha_indirect")
+        if direct is not None and indirect is not None:
+            gradient = (direct + indirect).to(self.alpha)
+            _step(self._alpha_adam, self.alpha, gradient)
+            logged["alpha_hypergradient_norm"] = float(gradient.norm())
+        through_weights = _total(reports, "loss_weights_gradient")
+        if through_weights is not None:
+            logged |= self._move_loss_weights(through_weights, reports)
+        return logged
+
+    def _move_loss_weights(self, gradient: Tensor, reports: Sequence[RoundReport]) -> dict[str, float]:
+        gradient = self.loss_weights.pull_back(gradient)
+        _step(self._theta_adam, self.loss_weights.theta, gradient)
+        self.loss_weights.clip()
+        upper = {name: sum(r.upper[name] for r in reports) for name in reports[0].upper}
+        self._move_price(upper["folds_percent"])
+        return {
+            "lambda_hypergradient_norm": float(gradient.norm()),
+            "loss_weights_objective": 1 - upper["dice"] + self.folding_price * upper["folding"],
+            "val_dice": upper["dice"],
+            "folds_percent": upper["folds_percent"],
+            "folding_price": self.folding_price,
+        }
+
+    def _move_price(self, folds_percent: float) -> None:
+        """Dearer while more voxels fold than allowed, cheaper while fewer; a bounded step of its logarithm."""
+        excess = min(max(folds_percent / self.max_folds_percent - 1, -1.0), 1.0)
+        low, high = PRICE_RANGE
+        self.folding_price = min(max(self.folding_price * float(np.exp(PRICE_STEP * excess)), low), high)
+
+    def probabilities(self) -> np.ndarray:
+        """softmax(alpha), (edges, primitives)."""
+        return self.alpha.softmax(dim=1).numpy()
+
+    def entropy(self) -> float:
+        """Mean entropy of the edges' choices in nats; log(primitives) is undecided."""
+        p = self.alpha.double().softmax(dim=1)
+        return float(-(p * p.log()).sum(1).mean())
+
+    def state(self) -> dict[str, Any]:
+        """Plain tensors and numbers for a checkpoint."""
+        return {
+            "alpha": self.alpha.clone(),
+            "theta": self.loss_weights.theta.clone(),
+            "folding_price": self.folding_price,
+            "alpha_adam": _adam_state(self._alpha_adam, self.alpha),
+            "theta_adam": _adam_state(self._theta_adam, self.loss_weights.theta),
+        }
+
+    def load(self, state: dict[str, Any]) -> None:
+        """Continue from `state()`."""
+        self.alpha.copy_(torch.as_tensor(state["alpha"]))
+        self.loss_weights.theta.copy_(torch.as_tensor(state["theta"]))
+        self.folding_price = float(state["folding_price"])
+        _load_adam(self._alpha_adam, self.alpha, state["alpha_adam"])
+        _load_adam(self._theta_adam, self.loss_weights.theta, state["theta_adam"])
+
+
+def _total(reports: Sequence[RoundReport], field: str) -> Tensor | None:
+    """Sum of the shares, in the order of ranks."""
+    shares = [getattr(report, field) for report in reports]
+    return None if shares[0] is None else torch.from_numpy(np.sum(np.stack(shares), axis=0))
+
+
+def _step(optimiser: torch.optim.Adam, value: Tensor, gradient: Tensor) -> None:
+    value.grad = gradient
+    optimiser.step()
+    value.grad = None
+
+
+def _adam_state(optimiser: torch.optim.Adam, value: Tensor) -> dict[str, Tensor]:
+    return {k: v.clone() for k, v in optimiser.state[value].items()} if value in optimiser.state else {}
+
+
+def _load_adam(optimiser: torch.optim.Adam, value: Tensor, state: dict[str, Any]) -> None:
+    optimiser.state.clear()
+    if state:
+        optimiser.state[value] = {k: torch.as_tensor(v).clone() for k, v in state.items()}

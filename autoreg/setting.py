@@ -1,0 +1,128 @@
+"""What every command opens first: the data set, its roles, its cache, and the workers that will use them."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from autoreg.config import Config
+from autoreg.data.dataset import Dataset, load_dataset
+from autoreg.data.pairs import PairSampler
+from autoreg.data.shards import VolumeStore, build_cache, open_cache
+from autoreg.data.splits import Roles, split_roles
+from autoreg.errors import ConfigError
+from autoreg.registration.problem import Samplers
+from autoreg.registration.space import SearchSpace
+from autoreg.workers.messages import WorkerSpec
+from autoreg.workers.pool import LocalPool, Pool
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A data set, opened and checked: every file was read once."""
+
+    dataset: Dataset
+    cache: Path
+    volumes: VolumeStore
+    labels: dict[int, str]
+    """Foreground labels."""
+    dims: int
+    common_affine: bool
+
+    def training_subjects(self, roles: Roles) -> list[str]:
+        """Everyone whom neither selection nor test needs: a final training may use them all."""
+        kept = set(roles.weights) | set(roles.architecture) | set(roles.loss_weights)
+        return sorted(kept - set(roles.selection) - set(roles.test)) or sorted(roles.weights)
+
+    def selection_pairs(self, roles: Roles) -> list[tuple[str, str]]:
+        """Pairs that models are chosen by: the file's val pairs, or all of the selection subjects."""
+        pairs = self.dataset.pairs("val") if self.dataset.val else self.dataset.all_pairs(roles.selection)
+        return [tuple(pair) for pair in pairs]  # type: ignore[misc]
+
+    def roles(self, seed: int) -> Roles:
+        """The five subject sets."""
+        return split_roles(self.dataset, seed=seed)
+
+
+def open_setting(config: Config, dataset: str | Path | None) -> Setting:
+    """Open a data set; the cache is built when it is not there, which reads and checks every file.
+
+    Raises:
+        ConfigError: no data set was named.
+        DataError: a file cannot be used; names file and field.
+    """
+    path = dataset or config.dataset
+    if path is None:
+        raise ConfigError("dataset: expected --dataset PATH/dataset.json, or dataset: in the configuration, got none")
+    opened = load_dataset(path, config.data)
+    cache = build_cache(opened, config.data)
+    volumes = open_cache(cache)
+    first = volumes[volumes.keys()[0]]
+    labels = {number: name for number, name in opened.label_names.items() if number != 0}
+    affines = [volumes[key].affine for key in volumes.keys()]
+    common = all(np.allclose(affine, affines[0], atol=1e-3) for affine in affines)
+    return Setting(opened, cache, volumes, labels, first.image.ndim, common)
+
+
+def search_spec(config: Config, setting: Setting, space: SearchSpace, roles: Roles) -> WorkerSpec:
+    """Workers of a search: the supernet, and pairs for each of the three levels."""
+    samplers = Samplers(
+        weights=PairSampler(setting.dataset, roles.weights, seed=config.seed),
+        architecture=PairSampler(setting.dataset, roles.architecture, seed=config.seed + 1),
+        loss_weights=PairSampler(setting.dataset, roles.loss_weights, seed=config.seed + 2),
+    )
+    return WorkerSpec(
+        cache=str(setting.cache),
+        network={"supernet": {"architecture": asdict(space.architecture), "primitives": space.primitives}},
+        terms=space.terms,
+        labels=tuple(setting.labels),
+        samplers=samplers,
+        batch_size=config.search.batch_size,
+        seed=config.seed,
+        relaxation=config.search.relaxation,
+        upper_level=config.search.upper_level,
+        threads=config.workers.threads,
+    )
+
+
+def training_spec(config: Config, setting: Setting, space: SearchSpace, roles: Roles, network: dict[str, Any]) -> WorkerSpec:
+    """Workers of a training of one network."""
+    subjects = setting.training_subjects(roles)
+    return WorkerSpec(
+        cache=str(setting.cache),
+        network=network,
+        terms=space.terms,
+        labels=tuple(setting.labels),
+        samplers=Samplers(weights=PairSampler(setting.dataset, subjects, seed=config.seed)),
+        batch_size=config.train.batch_size,
+        seed=config.seed,
+        threads=config.workers.threads,
+    )
+
+
+@contextmanager
+def open_pool(spec: WorkerSpec, config: Config, heartbeat: Any) -> Iterator[Pool]:
+    """The workers, ended afterwards whatever happens.
+
+    Raises:
+        ConfigError: more workers than pairs in a batch.
+    """
+    if spec.batch_size < config.workers.count:
+        raise ConfigError(
+            f"workers.count: expected at most {spec.batch_size} (pairs of a batch), got {config.workers.count}"
+        )
+    if config.workers.local:
+        pool: Pool = LocalPool(spec)
+    else:
+        from autoreg.workers.ray_pool import RayPool  # noqa: PLC0415 - Ray takes a second to import
+
+        pool = RayPool(spec, config.workers, heartbeat=heartbeat)
+    try:
+        yield pool
+    finally:
+        pool.close()
+
+

@@ -1,0 +1,58 @@
+"""The three nested problems, without any knowledge of images.
+
+    lambda* = argmin  S_val(omega*, alpha*)                    loss weights, highest
+    alpha*  = argmin  R_val(omega*(alpha), alpha; lambda)      architecture
+    omega*  = argmin  R_train(omega; alpha, lambda)            weights, lowest
+
+The lower objective is linear in lambda: R = sum_i lambda_i l_i. A problem therefore gives the vector of
+terms l, and everything about lambda follows from it. Reference: method of Fan et al., arXiv:2203.06810.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+Reduce = Callable[[Sequence[Tensor]], None]
+"""Sums tensors over all workers in place."""
+
+
+class TriLevelProblem(Protocol):
+    """One worker's share of the three objectives.
+
+    Every value is a sum over the pairs of this worker's shard divided by the size of the global batch,
+    so that summing over workers gives the mean over the global batch however it was split.
+    """
+
+    @property
+    def weights(self) -> Sequence[Tensor]:
+        """omega: leaf tensors that require gradients; estimators may move them and must put them back."""
+        ...
+
+    def train_terms(self, alpha: Tensor | None, step: int) -> Tensor:
+        """l(omega, alpha) on the training batch of this step, shape (terms,)."""
+        ...
+
+    def architecture_terms(self, alpha: Tensor, step: int) -> Tensor:
+        """The same terms on pairs held out for alpha, shape (terms,)."""
+        ...
+
+    def loss_weights_objective(self, alpha: Tensor | None, step: int) -> tuple[Tensor, dict[str, float]]:
+        """S(omega, alpha) on labelled pairs held out for lambda, and the parts it is made of."""
+        ...
+
+
+def no_reduce(tensors: Sequence[Tensor]) -> None:
+    """The sum over one worker."""
+
+
+def vector_norm(tensors: Sequence[Tensor]) -> Tensor:
+    """Euclidean norm over all tensors together."""
+    return torch.stack([t.double().square().sum() for t in tensors]).sum().sqrt()
+
+
+def gradients(value: Tensor, inputs: Sequence[Tensor], *, retain: bool = False) -> list[Tensor]:
+    """Gradients of a scalar; zeros where an input does not take part (an operation that was not sampled)."""
+    found: tuple[Any, ...] = torch.autograd.grad(value, list(inputs), retain_graph=retain, allow_unused=True)
+    return [torch.zeros_like(x) if g is None else g for g, x in zip(found, inputs, strict=True)]

@@ -1,0 +1,55 @@
+"""lambda without its scale and always positive.
+
+Multiplying all loss weights by one factor moves no minimiser, so that direction carries no information:
+the reference term keeps weight 1 and every other weight is exp(theta), held in its range.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class WeightRange:
+    """One term's start and range; `reference` terms stay at 1."""
+
+    name: str
+    start: float
+    low: float
+    high: float
+    reference: bool = False
+
+
+class LossWeights:
+    """theta and the loss weights it stands for."""
+
+    def __init__(self, ranges: Sequence[WeightRange]) -> None:
+        if sum(r.reference for r in ranges) != 1:
+            raise ValueError(f"loss weights: expected one reference term, got {[r.name for r in ranges if r.reference]}")
+        self.ranges = tuple(ranges)
+        self.free = [i for i, r in enumerate(ranges) if not r.reference]
+        self.theta = torch.tensor([math.log(ranges[i].start) for i in self.free], dtype=torch.float64)
+
+    def values(self) -> Tensor:
+        """lambda, shape (terms,), float64."""
+        weights = torch.ones(len(self.ranges), dtype=torch.float64)
+        if self.free:
+            weights[self.free] = self.theta.exp()
+        return weights
+
+    def pull_back(self, gradient: Tensor) -> Tensor:
+        """d/d theta from d/d lambda, shape (free terms,): the chain rule through exp."""
+        return gradient.double()[self.free] * self.theta.exp()
+
+    def clip(self) -> None:
+        """Hold every weight in its range."""
+        for position, index in enumerate(self.free):
+            low, high = math.log(self.ranges[index].low), math.log(self.ranges[index].high)
+            self.theta[position].clamp_(low, high)
+
+    def named(self) -> dict[str, float]:
+        """Term name -> weight."""
+        return {r.name: float(v) for r, v in zip(self.ranges, self.values(), strict=True)}

@@ -1,0 +1,64 @@
+"""What travels between controller and workers: small, picklable, arrays as numpy."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from autoreg.registration.problem import Samplers
+from autoreg.registration.space import Term
+
+State = dict[str, Any]
+"""Weights and moments of a worker: nested dictionaries and lists of numpy arrays and numbers."""
+
+
+@dataclass(frozen=True)
+class WorkerSpec:
+    """Everything that a worker needs to set itself up; the same for all workers of a pool."""
+
+    cache: str
+    """Arrow file of volumes."""
+    network: Mapping[str, Any]
+    """{"supernet": {"architecture", "primitives"}}, {"genotype": ...} or {"name": ...}."""
+    terms: tuple[Term, ...]
+    labels: tuple[int, ...]
+    samplers: Samplers
+    batch_size: int
+    seed: int = 0
+    relaxation: str = "softmax"
+    betas: tuple[float, float] = (0.9, 0.999)
+    clip: float = 5.0
+    upper_level: int = 1
+    threads: int = 1
+    """Of torch on a CPU; part of the result's last bits, so part of the spec."""
+
+
+@dataclass(frozen=True)
+class RoundTask:
+    """One round: K weight steps, then the parts of the upper hypergradients that are asked for."""
+
+    index: int
+    first_step: int
+    learning_rates: tuple[float, ...]
+    loss_weights: np.ndarray
+    alpha: np.ndarray | None = None
+    update_alpha: bool = False
+    update_loss_weights: bool = False
+    alpha_estimator: str = "darts_fd"
+    folding_price: float = 0.0
+
+
+@dataclass(frozen=True)
+class RoundReport:
+    """One worker's share; the shares of all workers add up to the round's values."""
+
+    index: int
+    rank: int
+    terms: np.ndarray
+    alpha_direct: np.ndarray | None = None
+    alpha_indirect: np.ndarray | None = None
+    architecture_terms: np.ndarray | None = None
+    loss_weights_gradient: np.ndarray | None = None
+    upper: Mapping[str, float] = field(default_factory=dict)
+    seconds: float = 0.0
