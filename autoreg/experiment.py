@@ -1,29 +1,37 @@
 """Start here: each command as one short function, configuration in, result out."""
 
+import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import torch
 
-from autoreg.config import Config, config_to_dict, load_space, read_yaml, write_yaml
+from autoreg.config import Config, config_from_dict, config_to_dict, load_space, read_yaml, write_yaml
 from autoreg.data.volume import Volume
 from autoreg.errors import InputError, SearchSpaceError
 from autoreg.evaluation.fields import save_fields
+from autoreg.evaluation.files import register_files, write_transform, write_warped, write_warped_labels
 from autoreg.evaluation.pairs import evaluate_pairs, summary
+from autoreg.metrics import folds_percent
 from autoreg.networks import Genotype, weight_count
 from autoreg.registration.model import Model, load_model, save_model
 from autoreg.registration.score import register_pair
 from autoreg.registration.space import SearchSpace
-from autoreg.reporting.console import Watch
+from autoreg.reporting.compare import compare_runs
 from autoreg.reporting.figures import alpha_axes, alpha_heatmap, lambda_paths, overlay, training_curve
 from autoreg.reporting.html import run_report
+from autoreg.reporting.watch import Watch
 from autoreg.search.controller import SearchDriver
 from autoreg.search.rounds import run_rounds
 from autoreg.search.run import Run, RunPlan, open_run, read_result, write_json
 from autoreg.search.training import TrainDriver
 from autoreg.setting import Setting, open_pool, open_setting, search_spec, training_spec
+from autoreg.spatial import warp
+from autoreg.tracking.ledger import read_costs
+from autoreg.tracking.mlflow_tracker import open_tracker
 
 
 @dataclass(frozen=True)
@@ -49,7 +57,7 @@ def search(config: Config, *, dataset: Path | None, output: Path, resume: bool =
     spec = search_spec(config, setting, space, roles)
     driver = SearchDriver(space, config.search, max_folds_percent=config.score.max_folds_percent, seed=config.seed)
     watch = watch or Watch()
-    with open_run(_plan("search", config, setting, output), resume=resume, progress=watch.rounds("search")) as run:
+    with open_run(_plan("search", config, setting, output), resume=resume, progress=watch.counter("search")) as run:
         write_yaml(output / "config.yaml", config_to_dict(config))
         run.tracker.tags({"roles_shared": "; ".join(roles.notes) or "none"})
         with open_pool(spec, config, run.journal.ledger.heartbeat) as pool:
@@ -91,7 +99,7 @@ def train(
     earlier = choice.source["device_seconds"] if choice.source else {}
     watch = watch or Watch()
     plan = replace(_plan("train", config, setting, output), parent=choice.source, tracked=tracked)
-    with open_run(plan, resume=resume, progress=watch.rounds("train"), earlier_seconds=earlier) as run:
+    with open_run(plan, resume=resume, progress=watch.counter("train"), earlier_seconds=earlier) as run:
         write_yaml(output / "config.yaml", config_to_dict(config))
         with open_pool(spec, config, run.journal.ledger.heartbeat) as pool:
             run_rounds(driver, pool, run.journal, resume=resume)
@@ -131,8 +139,6 @@ def evaluate(
     Raises:
         InputError: no such model, no pairs in the split, or data that cannot be used.
     """
-    from autoreg.config import config_from_dict  # noqa: PLC0415
-
     folder = model_folder if model_folder.is_dir() else model_folder.parent
     saved = folder / "config.yaml"
     config = config or (config_from_dict(read_yaml(saved), str(saved)) if saved.exists() else Config())
@@ -143,9 +149,13 @@ def evaluate(
         raise InputError(f"{setting.dataset.path}: {split}: expected pairs or subjects in this split, got none")
     output = output or folder / split
     output.mkdir(parents=True, exist_ok=True)
-    (watch or Watch()).start("evaluate", len(pairs))
     frame = evaluate_pairs(
-        model, setting.volumes, pairs, label_numbers=tuple(setting.labels), device=_device(), progress=(watch or Watch()).advance
+        model,
+        setting.volumes,
+        pairs,
+        label_numbers=tuple(setting.labels),
+        device=_device(),
+        progress=(watch or Watch()).counter("evaluate"),
     )
     frame.to_parquet(output / "pairs.parquet", index=False)
     if fields:
@@ -153,7 +163,91 @@ def evaluate(
     metrics = summary(frame)
     _record_evaluation(folder, output, setting, split, metrics)
     _draw_pair(model, setting, pairs[0], output)
+    _track_evaluation(folder, output, split, metrics)
     return output
+
+
+def register(
+    model_path: Path,
+    fixed: Path,
+    moving: Path,
+    *,
+    warped: Path,
+    transform: Path | None = None,
+    labels: Path | None = None,
+    warped_labels: Path | None = None,
+    grid: str = "auto",
+) -> dict[str, Any]:
+    """Register two files and write what was asked for, in the fixed image's geometry; returns what to tell.
+
+    Raises:
+        InputError: no such model, or a file that cannot be used.
+    """
+    model = load_model(model_path, device=_device())
+    registration = register_files(model, fixed, moving, grid=grid, device=_device())  # type: ignore[arg-type]
+    told: dict[str, Any] = {"warped": write_warped(registration, warped)}
+    if transform:
+        told["transform"] = write_transform(registration, transform)
+    if labels and warped_labels:
+        told["warped labels"] = write_warped_labels(registration, labels, warped_labels)
+    return told | {
+        "folds percent": round(folds_percent(registration.displacement), 4),
+        "seconds": round(registration.seconds, 2),
+    }
+
+
+def compare(runs: list[Path], *, output: Path | None = None) -> str:
+    """The comparison's table as text; the folder has it as CSV, Markdown, PNG and HTML. Raises InputError."""
+    output = output or runs[0].parent / "compare"
+    comparison = compare_runs(runs, output=output)
+    _track_comparison(runs, output)
+    return f"{comparison.text()}\n\nreport: {output / 'compare.html'}"
+
+
+def status(folder: Path) -> dict[str, Any]:
+    """What a run is doing, from its files alone. Raises InputError when it is no run's folder."""
+    result = read_result(folder)
+    told = {"command": result["command"], "status": result["status"], "dataset": result.get("dataset")}
+    history = folder / "history.parquet"
+    if history.exists():
+        rows = pd.read_parquet(history)
+        config = read_yaml(folder / "config.yaml")
+        section = config[result["command"]]
+        total = section["rounds"] if "rounds" in section else -(-section["steps"] // section["steps_per_round"])
+        left = (total - len(rows)) * float(rows["seconds"].tail(20).mean())
+        told |= {"rounds": f"{len(rows)} of {total}", "workers": int(rows["workers"].iloc[-1])}
+        told |= {"about left": f"{left:.0f} s"} if result["status"] != "finished" else {}
+        told |= {k: round(float(rows[k].dropna().iloc[-1]), 4) for k in ("val_dice", "folds_percent") if k in rows and rows[k].notna().any()}
+        told |= {c: round(float(rows[c].iloc[-1]), 4) for c in rows if str(c).startswith("lambda.")}
+        age = time.time() - history.stat().st_mtime
+        told["last round"] = f"{age:.0f} s ago"
+    costs = read_costs(folder / "cost.jsonl")
+    told["device-seconds"] = round(float(costs["device_seconds"].sum() + costs["wasted_seconds"].sum()), 1)
+    return told
+
+
+def describe(config: Config, dataset: Path | None, folder: Path, command: str) -> dict[str, Any]:
+    """What a command would do, after checking everything that it needs. Raises InputError."""
+    setting = open_setting(config, dataset)
+    space = load_space(config.space, dims=setting.dims)
+    roles = setting.roles(config.seed)
+    sizes = {name: len(getattr(roles, name)) for name in ("weights", "architecture", "loss_weights", "selection", "test")}
+    budget = {
+        "search": f"{config.search.rounds} rounds of {config.search.steps_per_round} steps, {config.search.relaxation}",
+        "train": f"{config.train.steps} steps",
+        "tune": f"{config.tune.trials} trials of {config.train.steps} steps",
+    }[command]
+    return {
+        "command": command,
+        "folder": folder,
+        "data set": f"{setting.dataset.name}, {len(setting.volumes)} volumes",
+        "subjects": ", ".join(f"{name} {size}" for name, size in sizes.items()),
+        "shared": "; ".join(roles.notes) or "nothing",
+        "space": f"{space.name}: {len(space.architecture.edges())} edges, {len(space.primitives)} primitives, "
+        f"terms {', '.join(term.name for term in space.terms)}",
+        "budget": budget,
+        "workers": f"{config.workers.count} with {config.workers.threads} threads and {config.workers.gpus:g} GPUs each",
+    }
 
 
 def choose(
@@ -256,10 +350,32 @@ def _record_evaluation(folder: Path, output: Path, setting: Setting, split: str,
     )
 
 
+def _track_evaluation(folder: Path, output: Path, split: str, metrics: Mapping[str, float]) -> None:
+    """The evaluation as metrics and files of the model's own run."""
+    trained = read_result(folder) if (folder / "result.json").exists() else {}
+    if not trained.get("mlflow_run_id"):
+        return
+    uri = trained["mlflow_tracking_uri"]
+    with open_tracker(uri, experiment=trained["dataset"], run_name=folder.name, run_id=trained["mlflow_run_id"], home=folder) as tracker:
+        tracker.metrics({f"{split}.{k.removeprefix('test_')}": float(v) for k, v in metrics.items() if v == v}, step=0)
+        for file in (output / "pairs.parquet", *sorted((output / "figures").glob("*.png"))):
+            tracker.artifact(file, split)
+
+
+def _track_comparison(runs: list[Path], output: Path) -> None:
+    """The comparison as a run of its own, next to the first of the compared."""
+    first = read_result(runs[0])
+    if not first.get("mlflow_run_id"):
+        return
+    tags = {"command": "compare", "compared": ", ".join(str(run) for run in runs)}
+    uri = first["mlflow_tracking_uri"]
+    with open_tracker(uri, experiment=first["dataset"], run_name=f"compare {output.name}", home=output, tags=tags) as tracker:
+        for file in sorted(output.glob("compar*.*")):
+            tracker.artifact(file)
+
+
 def _draw_history(run: Run) -> None:
     """Pictures of the run from its history, and its report."""
-    import pandas as pd  # noqa: PLC0415
-
     history = pd.DataFrame(run.journal.rows)
     figures = run.folder / "figures"
     figures.mkdir(exist_ok=True)
@@ -282,8 +398,6 @@ def _draw_pair(model: Model, setting: Setting, pair: tuple[str, str], output: Pa
 
 
 def _overlay(fixed: Volume, moving: Volume, displacement: torch.Tensor) -> Any:
-    from autoreg.spatial import warp  # noqa: PLC0415
-
     image = torch.from_numpy(moving.image.copy())[None, None]
     warped = warp(image, displacement.cpu())[0, 0].numpy()
     return overlay(fixed.image, moving.image, warped, displacement[0].cpu().numpy())

@@ -21,7 +21,7 @@ def load_volume(entry: Entry, config: DataConfig = DEFAULTS) -> Volume:
         DataError: if a file cannot be used, the image is constant, or image and labels differ in shape.
     """
     raw, affine = read_image(entry.image_path)
-    image, foreground = _normalise(raw, config, entry.image_path)
+    image, foreground = normalise(raw, config, entry.image_path)
     labels = None
     if entry.label_path is not None:
         labels, _ = read_labels(entry.label_path)
@@ -30,7 +30,12 @@ def load_volume(entry: Entry, config: DataConfig = DEFAULTS) -> Volume:
     return Volume(entry.key, image, foreground, labels, affine)
 
 
-def _normalise(raw: np.ndarray, config: DataConfig, path: Path) -> tuple[np.ndarray, np.ndarray]:
+def normalise(raw: np.ndarray, config: DataConfig, path: str | Path) -> tuple[np.ndarray, np.ndarray]:
+    """Image (float32, 0..1) and foreground (uint8) of raw intensities; `path` is for the message.
+
+    Raises:
+        DataError: if the image is constant or has no foreground.
+    """
     inside = raw > 0 if config.foreground == "positive" else np.ones(raw.shape, dtype=bool)
     if raw.min() == raw.max() or not inside.any():
         raise DataError(f"{path}: intensities: expected a foreground that differs from its background, got {raw.max()}")

@@ -1,9 +1,14 @@
 """What is fixed about a registration network, and the edges that a choice must fill."""
 
 from dataclasses import dataclass
-from typing import Literal
+from itertools import pairwise
+from typing import Literal, get_args
 
 from autoreg.errors import SearchSpaceError
+
+Match = Literal["concat", "cost", "concat+cost"]
+Composition = Literal["compose", "legacy"]
+Downsampling = Literal["strided", "pooled"]
 
 
 @dataclass(frozen=True)
@@ -29,13 +34,13 @@ class Architecture:
     feature_edges: int = 3
     deformation_channels: tuple[int, ...] = (48, 32, 16)
     """Channels after each edge of every deformation cell."""
-    match: Literal["concat", "cost", "concat+cost"] = "concat"
+    match: Match = "concat"
     """What a deformation cell sees: both feature maps; their L1 distance and the fixed ones; or all."""
     refine: bool = False
     """A residual regularisation module on every velocity."""
-    composition: Literal["compose", "legacy"] = "compose"
+    composition: Composition = "compose"
     """`legacy` reproduces the original flow path, which replaces the coarse displacement."""
-    downsampling: Literal["strided", "pooled"] = "strided"
+    downsampling: Downsampling = "strided"
     """How a level is entered: by the stride of its first edge, or by space-to-depth and mean pooling."""
     integration_steps: int = 7
 
@@ -50,6 +55,15 @@ class Architecture:
             raise SearchSpaceError(f"architecture.dims: expected 2 or 3, got {self.dims}")
         if self.feature_edges < 1:
             raise SearchSpaceError(f"architecture.feature_edges: expected at least 1, got {self.feature_edges}")
+        if self.integration_steps < 0:
+            raise SearchSpaceError(f"architecture.integration_steps: expected 0 or more, got {self.integration_steps}")
+        for field, word, known in (
+            ("match", self.match, get_args(Match)),
+            ("composition", self.composition, get_args(Composition)),
+            ("downsampling", self.downsampling, get_args(Downsampling)),
+        ):
+            if word not in known:
+                raise SearchSpaceError(f"architecture.{field}: expected one of {', '.join(known)}, got {word!r}")
 
     @property
     def levels(self) -> int:
@@ -64,10 +78,8 @@ class Architecture:
         """Edges of the feature cell of a level (1 = half grid)."""
         c_out = self.feature_channels[level - 1]
         strided = self.downsampling == "strided"
-        if level > 1:
-            c_in = self.feature_channels[level - 2]
-        else:
-            c_in = 1 if strided else 2**self.dims
+        image_channels = 1 if strided else 2**self.dims
+        c_in = self.feature_channels[level - 2] if level > 1 else image_channels
         first = Edge(f"feature.{level}.0", c_in, c_out, 2 if strided else 1)
         rest = [Edge(f"feature.{level}.{i}", c_out, c_out) for i in range(1, self.feature_edges)]
         return [first, *rest]
@@ -78,8 +90,7 @@ class Architecture:
         seen = {"concat": 2 * features, "cost": features + 1, "concat+cost": 2 * features + 1}[self.match]
         if level < self.levels:  # the displacement and the decoder features from the coarser level
             seen += self.dims + self.deformation_channels[-1]
-        widths = (seen, *self.deformation_channels)
-        pairs = zip(widths, widths[1:], strict=False)
+        pairs = pairwise((seen, *self.deformation_channels))
         return [Edge(f"deformation.{level}.{i}", a, b) for i, (a, b) in enumerate(pairs)]
 
     def edges(self) -> list[Edge]:

@@ -1,7 +1,7 @@
 """The choice on every edge, to and from plain dictionaries (YAML), and the network derived from it."""
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
@@ -15,13 +15,14 @@ from autoreg.networks.registration import RegistrationNetwork
 
 def check_primitive(name: str, where: str) -> str:
     """The name itself. Raises SearchSpaceError with the known names."""
-    if name not in PRIMITIVES:
-        raise SearchSpaceError(f"{where}: unknown primitive {name!r}{_nearest(name)}; known: {', '.join(PRIMITIVES)}")
+    if not isinstance(name, str) or name not in PRIMITIVES:
+        hint = _nearest(name, PRIMITIVES)
+        raise SearchSpaceError(f"{where}: unknown primitive {name!r}{hint}; known: {', '.join(PRIMITIVES)}")
     return name
 
 
-def _nearest(name: object) -> str:
-    close = difflib.get_close_matches(str(name), PRIMITIVES, n=1)
+def _nearest(name: object, known: Iterable[str]) -> str:
+    close = difflib.get_close_matches(str(name), list(known), n=1)
     return f" (did you mean {close[0]!r}?)" if close else ""
 
 
@@ -34,10 +35,12 @@ class Genotype:
 
     def __post_init__(self) -> None:
         wanted = [edge.name for edge in self.architecture.edges()]
+        for name in self.edges:
+            if name not in wanted:
+                raise SearchSpaceError(f"genotype.edges: {name!r} is not in the architecture{_nearest(name, wanted)}")
         missing = [name for name in wanted if name not in self.edges]
-        extra = [name for name in self.edges if name not in wanted]
-        if missing or extra:
-            raise SearchSpaceError(f"genotype.edges: missing {missing}, not in the architecture {extra}")
+        if missing:
+            raise SearchSpaceError(f"genotype.edges: missing {', '.join(missing)}")
         for name, primitive in self.edges.items():
             check_primitive(primitive, f"genotype.edges.{name}")
 
@@ -54,9 +57,11 @@ class Genotype:
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "Genotype":
         """Raises SearchSpaceError for missing or unknown keys, edges and primitives."""
-        unknown = set(values) - {"architecture", "edges"}
-        if unknown or not {"architecture", "edges"} <= set(values):
-            raise SearchSpaceError(f"genotype: expected keys architecture and edges, got {sorted(values)}")
+        if not isinstance(values, Mapping) or set(values) != {"architecture", "edges"}:
+            got = sorted(map(str, values)) if isinstance(values, Mapping) else repr(values)
+            raise SearchSpaceError(f"genotype: expected keys architecture and edges, got {got}")
+        if not isinstance(values["edges"], Mapping):
+            raise SearchSpaceError(f"genotype.edges: expected edge: primitive, got {values['edges']!r}")
         return cls(architecture_from_dict(values["architecture"]), dict(values["edges"]))
 
     def build(self) -> nn.Module:
@@ -70,13 +75,15 @@ class Genotype:
 
 
 def architecture_from_dict(values: Mapping[str, Any]) -> Architecture:
-    """Raises SearchSpaceError naming an unknown key."""
-    known = {f.name for f in fields(Architecture)}
+    """An architecture from plain values. Raises SearchSpaceError naming an unknown key or a wrong value."""
+    if not isinstance(values, Mapping):
+        raise SearchSpaceError(f"architecture: expected keys and values, got {values!r}")
+    known = [f.name for f in fields(Architecture)]
     for key in values:
         if key not in known:
-            close = difflib.get_close_matches(str(key), known, n=1)
-            hint = f" (did you mean {close[0]!r}?)" if close else ""
-            raise SearchSpaceError(f"architecture: unknown key {key!r}{hint}; known: {', '.join(sorted(known))}")
+            raise SearchSpaceError(
+                f"architecture: unknown key {key!r}{_nearest(key, known)}; known: {', '.join(known)}"
+            )
     plain = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
     try:
         return Architecture(**plain)

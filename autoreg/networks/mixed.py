@@ -37,7 +37,7 @@ def single_path_gates(alpha: Tensor, generator: torch.Generator) -> list[Gate]:
     drawn = torch.multinomial(probabilities.detach().cpu(), 1, generator=generator).squeeze(1).tolist()
     gates = []
     for row, index in zip(probabilities, drawn, strict=True):
-        gates.append(Gate(1.0 + row - row.detach(), (index,)))
+        gates.append(Gate(1.0 + (row - row.detach()), (index,)))  # the brackets make it exactly 1
     return gates
 
 

@@ -75,5 +75,3 @@ def make_primitive(name: str, dims: int, c_in: int, c_out: int, *, stride: int =
 def weight_count(module: nn.Module) -> int:
     """Number of trainable values."""
     return sum(p.numel() for p in module.parameters() if p.requires_grad)
-
-

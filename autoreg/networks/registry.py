@@ -29,7 +29,7 @@ def build_network(description: Mapping[str, Any]) -> nn.Module:
     """
     if "genotype" in description:
         return Genotype.from_dict(description["genotype"]).build()
-    name = description["name"]
+    name = description.get("name")
     if name not in NETWORKS:
         close = difflib.get_close_matches(str(name), NETWORKS, n=1)
         hint = f" (did you mean {close[0]!r}?)" if close else ""

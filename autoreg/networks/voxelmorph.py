@@ -3,6 +3,8 @@
 Reference: Balakrishnan et al. 2019, arXiv:1809.05231; Dalca et al. 2019, arXiv:1903.03545.
 """
 
+from itertools import pairwise
+
 import torch
 from torch import nn
 
@@ -27,14 +29,14 @@ class VoxelMorph(nn.Module):
         self.pool = {2: nn.MaxPool2d, 3: nn.MaxPool3d}[dims](2)
         self.activation = nn.LeakyReLU(SLOPE)
         widths = (2, *ENCODER)
-        self.encoder = nn.ModuleList(convolution(dims, a, b, 3) for a, b in zip(widths, widths[1:], strict=False))
+        self.encoder = nn.ModuleList(convolution(dims, a, b, 3) for a, b in pairwise(widths))
         skips = (0, *reversed(ENCODER[1:]))
         inputs = (ENCODER[-1], *DECODER[:-1])
         self.decoder = nn.ModuleList(
             convolution(dims, a + s, b, 3) for a, s, b in zip(inputs, skips, DECODER, strict=True)
         )
         widths = (DECODER[-1] + ENCODER[0], *FINAL)
-        self.final = nn.ModuleList(convolution(dims, a, b, 3) for a, b in zip(widths, widths[1:], strict=False))
+        self.final = nn.ModuleList(convolution(dims, a, b, 3) for a, b in pairwise(widths))
         self.head = convolution(dims, FINAL[-1], dims, 3)
         nn.init.normal_(self.head.weight, std=1e-5)  # type: ignore[arg-type]
         nn.init.zeros_(self.head.bias)  # type: ignore[arg-type]
@@ -64,5 +66,3 @@ class VoxelMorph(nn.Module):
         velocity = resize_displacement(out, half)
         displacement = integrate(velocity, steps=self.integration_steps)
         return Registration(resize_displacement(displacement, full), (displacement,))
-
-

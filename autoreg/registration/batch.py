@@ -20,6 +20,7 @@ class Side:
     image: Image
     foreground: Mask
     labels: Labels | None
+    """None where no pair of the batch has labels on both sides; all 0 for a pair that lacks them."""
 
 
 @dataclass(frozen=True)
@@ -47,8 +48,9 @@ def load_batch(
     Raises:
         DataError: when the volumes of a batch do not share a shape.
     """
-    fixed, crop = _side([volumes[f] for f, _ in pairs], multiple, device)
-    moving, _ = _side([volumes[m] for _, m in pairs], multiple, device)
+    sides = [volumes[f] for f, _ in pairs], [volumes[m] for _, m in pairs]
+    labelled = [f.labels is not None and m.labels is not None for f, m in zip(*sides, strict=True)]
+    (fixed, crop), (moving, _) = (_side(side, labelled, multiple, device) for side in sides)
     if fixed.image.shape != moving.image.shape:
         raise DataError(
             f"pair {pairs[0]}: fixed and moving differ in shape, {tuple(fixed.image.shape[2:])} and "
@@ -57,16 +59,21 @@ def load_batch(
     return PairBatch(fixed, moving, crop)
 
 
-def _side(volumes: Sequence[Volume], multiple: int, device: torch.device) -> tuple[Side, tuple[slice, ...]]:
+def _side(
+    volumes: Sequence[Volume], labelled: Sequence[bool], multiple: int, device: torch.device
+) -> tuple[Side, tuple[slice, ...]]:
     shapes = {v.image.shape for v in volumes}
     if len(shapes) > 1:
         raise DataError(f"{[v.key for v in volumes]}: expected one shape, got {sorted(shapes)}")
     image, crop = pad_to_multiple(_stack([v.image for v in volumes], torch.float32, device), multiple)
     foreground, _ = pad_to_multiple(_stack([v.foreground for v in volumes], torch.float32, device), multiple)
     labels = None
-    if all(v.labels is not None for v in volumes):
-        stacked = _stack([v.labels for v in volumes if v.labels is not None], torch.int16, device)
-        labels, _ = pad_to_multiple(stacked, multiple)
+    if any(labelled):
+        maps = [
+            v.labels if known and v.labels is not None else np.zeros(v.image.shape, np.int16)
+            for v, known in zip(volumes, labelled, strict=True)
+        ]
+        labels, _ = pad_to_multiple(_stack(maps, torch.int16, device), multiple)
     return Side(image, foreground, labels), crop
 
 

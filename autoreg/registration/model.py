@@ -13,6 +13,7 @@ from autoreg.errors import InputError
 from autoreg.networks import build_network
 
 FORMAT = 1
+KEYS = ("network", "weights", "data", "labels", "loss_weights", "common_affine")
 
 
 @dataclass(frozen=True)
@@ -73,11 +74,17 @@ def load_model(path: Path, *, device: torch.device | None = None) -> Model:
         content = torch.load(file, weights_only=True, map_location=device or "cpu")
     except Exception as error:  # torch reports a torn or foreign file by many kinds of exception
         raise InputError(f"{file}: not a readable model file ({type(error).__name__})") from error
-    if not isinstance(content, dict) or content.get("format") != FORMAT:
-        raise InputError(f"{file}: format: expected {FORMAT}, got {content.get('format') if isinstance(content, dict) else None}")
-    network = build_network(content["network"])
+    found = content.get("format") if isinstance(content, dict) else None
+    if found != FORMAT:
+        raise InputError(f"{file}: format: expected {FORMAT}, got {found}")
+    missing = [key for key in KEYS if key not in content]
+    if missing:
+        raise InputError(f"{file}: missing {', '.join(missing)}")
     try:
+        network = build_network(content["network"])
         network.load_state_dict(content["weights"])
+    except InputError as error:
+        raise InputError(f"{file}: {error}") from error
     except RuntimeError as error:
         raise InputError(f"{file}: weights do not fit the network: {str(error).splitlines()[0]}") from error
     network = network.to(device or "cpu").eval()

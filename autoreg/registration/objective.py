@@ -41,9 +41,7 @@ class Objective:
         options = {"window": term.window} if term.window else {}
         return SIMILARITIES[term.kind](at.fixed, at.warped, at.mask, **options)
 
-    def overlap_and_folding(
-        self, batch: PairBatch, registration: Registration, *, level: int
-    ) -> tuple[Tensor, Tensor]:
+    def overlap_and_folding(self, batch: PairBatch, registration: Registration, *, level: int) -> tuple[Tensor, Tensor]:
         """Soft Dice loss of the labels, and the amount of folding, each the mean over the batch."""
         at = _Level(batch, registration, level)
         return soft_dice_loss(*at.overlapping(self.labels)).mean(), folding(at.displacement).mean()
@@ -73,4 +71,9 @@ class _Level:
 
 def displacement_at(registration: Registration, level: int) -> Displacement:
     """The displacement on the image's grid (0) or on a coarser one."""
-    return registration.displacement if level == 0 else registration.levels[level - 1]
+    if level == 0:
+        return registration.displacement
+    if level <= len(registration.levels):
+        return registration.levels[level - 1]
+    times = level - len(registration.levels)  # a network with fewer levels than the search space, such as VoxelMorph
+    return halve(registration.levels[-1], times=times) / 2**times

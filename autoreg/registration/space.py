@@ -2,7 +2,7 @@
 
 import difflib
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from autoreg.errors import SearchSpaceError
@@ -36,9 +36,10 @@ class Term:
         if self.kind not in TERM_KINDS:
             raise SearchSpaceError(f"{where}.kind: unknown {self.kind!r}{_hint(self.kind, TERM_KINDS)}")
         if not 0 < self.low <= self.start <= self.high:
-            raise SearchSpaceError(f"{where}: expected 0 < low <= start <= high, got {self.low}, {self.start}, {self.high}")
+            got = f"{self.low}, {self.start}, {self.high}"
+            raise SearchSpaceError(f"{where}: expected 0 < low <= start <= high, got {got}")
         if self.window is not None and (self.kind != "lncc" or self.window < 3 or self.window % 2 == 0):
-            raise SearchSpaceError(f"{where}.window: expected an odd number from 3 up, for lncc only, got {self.window}")
+            raise SearchSpaceError(f"{where}.window: expected an odd number from 3 up, lncc only, got {self.window}")
 
     @property
     def weight_range(self) -> WeightRange:
@@ -57,22 +58,25 @@ class SearchSpace:
     """Range of the learning rate for manual tuning."""
 
     def __post_init__(self) -> None:
+        where = f"search space {self.name}"
         for name in self.primitives:
-            check_primitive(name, f"search space {self.name}: primitives")
+            check_primitive(name, f"{where}: primitives")
         if len(self.primitives) < 2:
-            raise SearchSpaceError(f"search space {self.name}: primitives: expected at least 2, got {self.primitives}")
+            raise SearchSpaceError(f"{where}: primitives: expected at least 2, got {self.primitives}")
         names = [term.name for term in self.terms]
         if len(set(names)) != len(names):
-            raise SearchSpaceError(f"search space {self.name}: terms: names must differ, got {names}")
+            raise SearchSpaceError(f"{where}: terms: names must differ, got {names}")
         references = [term.name for term in self.terms if term.reference]
         if len(references) != 1:
-            raise SearchSpaceError(f"search space {self.name}: terms: expected one with reference: true, got {references}")
+            raise SearchSpaceError(f"{where}: terms: expected one with reference: true, got {references}")
         for term in self.terms:
             if not 0 <= term.level <= self.architecture.levels:
-                raise SearchSpaceError(
-                    f"search space {self.name}: terms.{term.name}.level: expected 0 to {self.architecture.levels}, "
-                    f"got {term.level}"
-                )
+                bound = self.architecture.levels
+                raise SearchSpaceError(f"{where}: terms.{term.name}.level: expected 0 to {bound}, got {term.level}")
+        if not _is_range(self.learning_rate):
+            raise SearchSpaceError(
+                f"{where}: learning_rate: expected [low, high], 0 < low < high, got {self.learning_rate}"
+            )
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any], *, dims: int | None = None) -> "SearchSpace":
@@ -83,19 +87,18 @@ class SearchSpace:
         """
         name = str(values.get("name", "unnamed"))
         _known(values, cls, f"search space {name}")
-        architecture = dict(values.get("architecture", {}))
-        if dims is not None:
-            architecture["dims"] = dims
+        given = architecture_from_dict(values.get("architecture", {}))
+        architecture = given if dims is None else replace(given, dims=dims)
         terms = values.get("terms")
         if not isinstance(terms, list) or not terms:
             raise SearchSpaceError(f"search space {name}: terms: expected a list of terms, got {terms!r}")
-        optional = {"learning_rate": tuple(values["learning_rate"])} if "learning_rate" in values else {}
+        rate = values.get("learning_rate", cls.learning_rate)
         return cls(
             name=name,
-            architecture=architecture_from_dict(architecture),
-            primitives=tuple(values.get("primitives", ())),
+            architecture=architecture,
+            primitives=tuple(values.get("primitives") or ()),
             terms=tuple(term_from_dict(term, name) for term in terms),
-            **optional,
+            learning_rate=tuple(rate) if isinstance(rate, list) else rate,
         )
 
 
@@ -109,10 +112,17 @@ def term_from_dict(values: Mapping[str, Any], space: str) -> Term:
 
 
 def _known(values: Mapping[str, Any], kind: type, where: str) -> None:
+    if not isinstance(values, Mapping):
+        raise SearchSpaceError(f"{where}: expected keys and values, got {values!r}")
     names = [f.name for f in fields(kind)]
     for key in values:
         if key not in names:
             raise SearchSpaceError(f"{where}: unknown key {key!r}{_hint(key, names)}")
+
+
+def _is_range(value: object) -> bool:
+    numbers = isinstance(value, tuple) and all(isinstance(v, (int, float)) for v in value)
+    return numbers and len(value) == 2 and 0 < value[0] < value[1]
 
 
 def _hint(name: object, known: tuple[str, ...] | list[str]) -> str:

@@ -28,7 +28,8 @@ class LossWeights:
 
     def __init__(self, ranges: Sequence[WeightRange]) -> None:
         if sum(r.reference for r in ranges) != 1:
-            raise ValueError(f"loss weights: expected one reference term, got {[r.name for r in ranges if r.reference]}")
+            names = [r.name for r in ranges if r.reference]
+            raise ValueError(f"loss weights: expected one reference term, got {names}")
         self.ranges = tuple(ranges)
         self.free = [i for i, r in enumerate(ranges) if not r.reference]
         self.theta = torch.tensor([math.log(ranges[i].start) for i in self.free], dtype=torch.float64)

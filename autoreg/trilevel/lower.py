@@ -37,7 +37,8 @@ class LowerStep:
         With m = b1 m0 + (1 - b1) g, v = b2 v0 + (1 - b2) g^2, r = sqrt(v / c2):
         P = (1 - b1)/c1 / (r + eps) - m/c1 / (r + eps)^2 * (1 - b2) g / (c2 r).
         Ignoring it is the error that SAMA corrects (Choe et al., arXiv:2310.05674). The scale of a clipped
-        gradient is taken as constant.
+        gradient is taken as constant. A weight that has had no gradient so far does not respond: there the
+        formula is 1/eps, true only for gradients below eps.
         """
         group = self.optimiser.param_groups[0]
         (b1, b2), eps = group["betas"], group["eps"]
@@ -48,9 +49,8 @@ class LowerStep:
             c1, c2 = 1 - b1**step, 1 - b2**step
             root = (state["exp_avg_sq"] / c2).sqrt()
             first = (1 - b1) / c1 / (root + eps)
-            ratio = torch.where(root > 0, g / root, torch.zeros_like(g))
-            second = state["exp_avg"] / c1 / (root + eps) ** 2 * (1 - b2) / c2 * ratio
-            found.append(first - second)
+            second = state["exp_avg"] / c1 / (root + eps) ** 2 * (1 - b2) / c2 * g / root
+            found.append(torch.where(root > 0, first - second, 0.0))
         return found
 
     def state(self) -> dict[str, list[Tensor] | int]:
@@ -73,6 +73,11 @@ class LowerStep:
         for weight, m, v in zip(self.weights, state["exp_avg"], state["exp_avg_sq"], strict=True):  # type: ignore[arg-type]
             self.optimiser.state[weight] = {
                 "step": step.clone(),
-                "exp_avg": m.to(weight.device).clone(),
-                "exp_avg_sq": v.to(weight.device).clone(),
+                "exp_avg": _laid_out_like(weight, m),
+                "exp_avg_sq": _laid_out_like(weight, v),
             }
+
+
+def _laid_out_like(weight: Tensor, values: Tensor) -> Tensor:
+    """A copy with the weight's device and memory order: sums over another order differ in their last bits."""
+    return torch.empty_like(weight).copy_(values)

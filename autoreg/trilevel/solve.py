@@ -82,8 +82,9 @@ def _observed_step(
     step, learning_rate = task.first_step + len(task.learning_rates) - 1, task.learning_rates[-1]
     before = [w.detach().clone() for w in weights]
     own = [gradients(term, weights, retain=True) for term in terms]  # this shard's grad_w l_i
+    factors = lambda_.tolist()
     gradient = [
-        torch.stack([float(factor) * g for factor, g in zip(lambda_, column, strict=True)]).sum(0)
+        torch.stack([factor * g for factor, g in zip(factors, column, strict=True)]).sum(0)
         for column in zip(*own, strict=True)
     ]
     reduce(gradient)

@@ -30,7 +30,7 @@ def mixed_product(
     """d(gradient_at)/dw applied to `direction`, by moving the weights both ways.
 
     The weights are bit for bit the same afterwards, also when `gradient_at` fails: they are copied
-    back, not moved back. A zero direction gives an exact zero without any evaluation.
+    back, not moved back. A zero direction gives an exact zero.
     """
     length = float(vector_norm(direction))
     if length == 0.0:

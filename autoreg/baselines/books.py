@@ -1,0 +1,73 @@
+"""What the study's process writes as trials come and go: record, ledger, nested runs, progress."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from autoreg.baselines.record import DIVERGED, FAILED, FINISHED, STOPPED, Record, TrialRow
+from autoreg.tracking.ledger import Ledger, read_costs
+from autoreg.tracking.tracker import Tracker
+
+PHASE = "trials"
+_RUN_STATUS = {FINISHED: "FINISHED", STOPPED: "KILLED", DIVERGED: "FAILED", FAILED: "FAILED"}
+
+
+@dataclass
+class Books:
+    """The books of a study, safe against a kill between any two lines: each entry is made once.
+
+    The record comes last. A trial that a kill kept from it is started again, and what the others have of it is
+    found there by ledger key, run id and metric step.
+    """
+
+    folder: Path
+    """Of the trials' own folders."""
+    total: int
+    """Trials of the study."""
+    record: Record
+    ledger: Ledger
+    tracker: Tracker
+    progress: Callable[[int, int], None]
+    _runs: dict[int, Tracker] = field(default_factory=dict)
+
+    def start(self, number: int, parameters: Mapping[str, Any]) -> None:
+        """A trial starts, starts again after a fault, or is continued."""
+        if number in self._runs:
+            return
+        row = self.record.rows.get(number) or TrialRow(number, dict(parameters))
+        run = self.tracker.child(f"trial {number}", run_id=row.mlflow_run_id, tags={"trial": number})
+        self.record.write(replace(row, mlflow_run_id=run.run_id))
+        run.params(parameters)
+        self._runs[number] = run
+
+    def score(self, number: int, round_index: int, score: float) -> None:
+        """A trial under way was scored."""
+        self._runs[number].metrics({"score": score}, step=round_index)
+        self._runs[number].flush()
+
+    def end(self, number: int, status: str, metrics: Mapping[str, float], *, round_index: int) -> None:
+        """A trial came to its end, good or bad."""
+        seconds = self._book(number)
+        run = self._runs.pop(number)
+        run.metrics({**metrics, "device_seconds": seconds}, step=round_index)
+        run.tags({"status": status})
+        run.close(_RUN_STATUS[status])
+        row = self.record.rows[number]
+        self.record.write(replace(row, status=status, metrics=metrics, device_seconds=seconds))
+        self.progress(len(self.record.ended()), self.total)
+
+    def _book(self, number: int) -> float:
+        """Device-seconds of a trial from its own ledger, useful and wasted, now also in the study's."""
+        costs = read_costs(trial_folder(self.folder, number) / "cost.jsonl")
+        useful, wasted = (float(costs[name].sum()) for name in ("device_seconds", "wasted_seconds"))
+        key = f"trial {number}"
+        if key not in set(self.ledger.to_frame()["key"]):
+            device = str(costs["device"].iloc[-1]) if len(costs) else "cpu"
+            self.ledger.add(PHASE, device, useful, wasted_seconds=wasted, key=key)
+        return useful + wasted
+
+
+def trial_folder(folder: Path, number: int) -> Path:
+    """Folder of a trial below that of all trials."""
+    return folder / f"{number:03d}"

@@ -1,0 +1,204 @@
+"""Two files registered, their headers respected: what comes back lies on the fixed file's grid."""
+
+import struct
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from autoreg.data.dataset import DataConfig
+from autoreg.data.nifti import read_image, read_labels, write_nifti
+from autoreg.data.prepare import normalise
+from autoreg.errors import DataError
+from autoreg.registration.model import Model
+from autoreg.registration.score import warp_labels
+from autoreg.shapes import Displacement, Image
+from autoreg.spatial import pad_to_multiple, voxel_grid, warp
+
+Grid = Literal["auto", "headers", "voxels"]
+
+_TOLERANCE = 1e-3  # of affine entries: what writing them as float32 or quaternions costs
+_FLAT = 1e-9  # determinant of a map that loses an axis; thick slices on fine ones still have 1e-4
+_INTENT_OFFSET, _VECTOR_INTENT = 68, 1007  # NIfTI-1: place of intent_code, and NIFTI_INTENT_VECTOR
+
+
+@dataclass(frozen=True)
+class FileRegistration:
+    """Two registered files.
+
+    Attributes:
+        displacement: (1, d, *s) on the fixed grid, into voxels of the moving file as it is on disk:
+            warped(x) = moving(x + u(x)), the affine part included.
+        fixed_path: the file whose geometry results get.
+        fixed_affine: its voxel-to-world matrix, (4, 4), mm.
+        moving: raw intensities, float32.
+        moving_affine: voxel-to-world matrix of the moving file.
+        grid: what matched the two before the network: "headers" or "voxels".
+        seconds: resampling, padding and network; no file, no preparation.
+    """
+
+    displacement: Displacement
+    fixed_path: Path
+    fixed_affine: np.ndarray
+    moving: np.ndarray
+    moving_affine: np.ndarray
+    grid: Literal["headers", "voxels"]
+    seconds: float
+
+
+def register_files(
+    model: Model, fixed_path: str | Path, moving_path: str | Path, *, grid: Grid = "auto", device: torch.device
+) -> FileRegistration:
+    """The moving file registered to the fixed file; neither has to be prepared.
+
+    Args:
+        grid: how the two match before the network. "headers": by their positions in the world, so shape,
+            spacing and axes may differ. "voxels": index by index, for files whose headers mean nothing.
+            "auto": headers, unless the model was trained on files with differing affines and these two
+            agree in shape and in all but the origin.
+        device: where the model is.
+
+    Raises:
+        DataError: if a file cannot be used, the dimensions are not the model's, the shapes differ (voxels),
+            or the images do not meet in the world (headers).
+
+    Example:
+        registration = register_files(model, "fixed.nii.gz", "moving.nii.gz", device=torch.device("cpu"))
+        write_warped(registration, "warped.nii.gz")
+    """
+    fixed_path, moving_path = Path(fixed_path), Path(moving_path)
+    fixed, fixed_affine = read_image(fixed_path)
+    moving, moving_affine = read_image(moving_path)
+    for path, image in ((fixed_path, fixed), (moving_path, moving)):
+        _check_dims(model, path, image.ndim)
+    if grid == "auto":
+        grid = _suitable_grid(model, (fixed.shape, fixed_affine), (moving.shape, moving_affine))
+    if grid == "voxels" and fixed.shape != moving.shape:
+        raise DataError(
+            f"{moving_path}: shape: expected {fixed.shape} as {fixed_path} (grid voxels), got {moving.shape}"
+        )
+    to_moving = np.eye(fixed.ndim + 1)
+    if grid == "headers":
+        to_moving = _in_plane(np.linalg.inv(moving_affine) @ fixed_affine, fixed.ndim)
+        if abs(np.linalg.det(to_moving)) < _FLAT:  # only in 2-D: the slices stand upright on each other
+            raise DataError(f"{moving_path}: affine: expected a slice parallel to {fixed_path}, got one across it")
+    fixed_image = _prepare(model, fixed, fixed_path, device)
+    moving_image = _prepare(model, moving, moving_path, device)
+    started = time.perf_counter()
+    displacement = _register(model, fixed_image, moving_image, torch.from_numpy(to_moving).float().to(device))
+    seconds = time.perf_counter() - started
+    if displacement is None:
+        raise DataError(
+            f"{moving_path}: affine: expected an image that meets {fixed_path} in the world, got one outside"
+        )
+    return FileRegistration(displacement, fixed_path, fixed_affine, moving, moving_affine, grid, seconds)
+
+
+def write_warped(registration: FileRegistration, path: str | Path) -> None:
+    """Writes the raw moving image, interpolated once, as float32 with the fixed file's geometry; 0 outside."""
+    moving = torch.from_numpy(registration.moving)[None, None]
+    _write(registration, path, warp(moving, registration.displacement)[0, 0].numpy())
+
+
+def write_warped_labels(registration: FileRegistration, labels_path: str | Path, path: str | Path) -> None:
+    """Writes a label map of the moving file, nearest neighbour, as int16 with the fixed file's geometry.
+
+    Raises:
+        DataError: if the label map cannot be read, or is not on the moving file's grid.
+    """
+    labels, affine = read_labels(labels_path)
+    if labels.shape != registration.moving.shape:
+        shape = registration.moving.shape
+        raise DataError(f"{labels_path}: shape: expected the moving image's {shape}, got {labels.shape}")
+    difference = np.abs(affine - registration.moving_affine).max()
+    if registration.grid == "headers" and difference > _TOLERANCE:
+        raise DataError(f"{labels_path}: affine: expected the moving image's, got a difference of {difference:.3g}")
+    _write(registration, path, warp_labels(labels, registration.displacement))
+
+
+def write_transform(registration: FileRegistration, path: str | Path) -> None:
+    """Writes the displacement as ITK and ANTs read it: NIfTI vectors (*s, 1, d) in mm, LPS axes.
+
+    A 3-D field is (X, Y, Z, 1, 3), a 2-D one (X, Y, 1, 1, 2), float32, intent "vector". The vector at a fixed
+    voxel x is lps(A_moving (x + u(x))) - lps(A_fixed x), where lps turns the first two world axes round:
+    a point of the fixed image plus its vector is the point of the moving image that belongs there.
+    """
+    u = registration.displacement[0].cpu().double()
+    dims = u.shape[0]
+    fixed, moving = (
+        torch.from_numpy(_in_plane(affine, dims)) for affine in (registration.fixed_affine, registration.moving_affine)
+    )
+    x = voxel_grid(tuple(u.shape[1:]), u)[0]
+    vectors = _transformed(moving, x + u) - _transformed(fixed, x)
+    vectors[:2] *= -1
+    values = np.moveaxis(vectors.float().numpy(), 0, -1)
+    values = values.reshape(*u.shape[1:], *[1] * (4 - dims), dims)
+    with TemporaryDirectory() as folder:
+        template = Path(folder) / "vectors.nii"
+        _write(registration, template, np.zeros((1, 1), dtype=np.float32))
+        _set_vector_intent(template)
+        write_nifti(path, values, registration.fixed_affine, like=template)
+
+
+def _register(model: Model, fixed: Image, moving: Image, to_moving: Tensor) -> Displacement | None:
+    """Displacement into voxels of `moving` on the CPU; None if `moving` is nowhere on the fixed grid."""
+    with torch.inference_mode():
+        x = voxel_grid(tuple(fixed.shape[2:]), fixed)
+        seen = warp(moving, _transformed(to_moving, x[0])[None] - x)
+        if not seen.any():
+            return None
+        (padded_fixed, crop), (padded_moving, _) = (pad_to_multiple(i, model.multiple) for i in (fixed, seen))
+        u = model.network(padded_fixed, padded_moving).displacement[crop]
+        # the network's motion comes first, on the fixed grid, then the step into the moving file
+        return (_transformed(to_moving, (x + u)[0])[None] - x).cpu()
+
+
+def _transformed(matrix: Tensor, positions: Tensor) -> Tensor:
+    """Positions (d, *s) under an affine map (d + 1, d + 1)."""
+    moved = torch.tensordot(matrix[:-1, :-1], positions, dims=1)
+    return moved + matrix[:-1, -1].view(-1, *[1] * (positions.ndim - 1))
+
+
+def _in_plane(matrix: np.ndarray, dims: int) -> np.ndarray:
+    """The (d + 1, d + 1) part of a (4, 4) affine map; in 2-D what leads out of the plane is dropped."""
+    axes = [*range(dims), 3]
+    return matrix[np.ix_(axes, axes)]
+
+
+def _suitable_grid(
+    model: Model, fixed: tuple[tuple[int, ...], np.ndarray], moving: tuple[tuple[int, ...], np.ndarray]
+) -> Literal["headers", "voxels"]:
+    alike = fixed[0] == moving[0] and np.allclose(fixed[1][:3, :3], moving[1][:3, :3], rtol=0, atol=_TOLERANCE)
+    return "voxels" if alike and not model.common_affine else "headers"
+
+
+def _check_dims(model: Model, path: Path, dims: int) -> None:
+    network: Mapping[str, Any] = model.description.get("genotype", model.description)
+    expected = network.get("architecture", {}).get("dims", 3)
+    if dims != expected:
+        raise DataError(f"{path}: dimensions: expected {expected} as the model's, got {dims}")
+
+
+def _prepare(model: Model, raw: np.ndarray, path: Path, device: torch.device) -> Image:
+    """(1, 1, *s), normalised as the training images were."""
+    config = DataConfig(**{k: model.data[k] for k in ("foreground", "percentiles") if k in model.data})
+    image, _ = normalise(raw, config, path)
+    return torch.from_numpy(image)[None, None].to(device)
+
+
+def _write(registration: FileRegistration, path: str | Path, array: np.ndarray) -> None:
+    write_nifti(path, array, registration.fixed_affine, like=registration.fixed_path)
+
+
+def _set_vector_intent(path: Path) -> None:
+    """Marks an uncompressed NIfTI-1 file as one of vectors; its header keeps the byte order of its origin."""
+    with path.open("r+b") as file:
+        order = "<" if file.read(4) == struct.pack("<i", 348) else ">"
+        file.seek(_INTENT_OFFSET)
+        file.write(struct.pack(f"{order}h", _VECTOR_INTENT))

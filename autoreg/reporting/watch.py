@@ -1,0 +1,36 @@
+"""What a person sees while a command works."""
+
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from typing import Any
+
+from autoreg.reporting.console import progress
+
+
+class Watch:
+    """Progress bars for the parts of a command, one after the other; silent by default."""
+
+    def __init__(self, *, quiet: bool = True) -> None:
+        self.quiet = quiet
+        self._stack = ExitStack()
+
+    def counter(self, description: str) -> Callable[..., None]:
+        """A function to call with (done, total) as work gets done; the bar opens at the first call."""
+        seen = 0
+        advance: Callable[..., None] | None = None
+
+        def count(done: int, total: int, row: Mapping[str, Any] | None = None) -> None:
+            nonlocal seen, advance
+            if advance is None:
+                seen = done - 1
+                advance = self._stack.enter_context(progress(total - seen, description, quiet=self.quiet))
+            advance(done - seen)
+            seen = done
+            if done >= total:
+                self.close()
+
+        return count
+
+    def close(self) -> None:
+        """Leave the terminal as it was."""
+        self._stack.close()

@@ -1,0 +1,62 @@
+"""Edges of the paper's architecture, and what an architecture refuses."""
+
+from typing import Any
+
+import pytest
+
+from autoreg.errors import SearchSpaceError
+from autoreg.networks import Architecture, architecture_from_dict
+
+
+def widths(architecture: Architecture, level: int) -> list[tuple[int, int]]:
+    return [(edge.c_in, edge.c_out) for edge in architecture.deformation_cell(level)]
+
+
+def test_paper_edges() -> None:
+    paper = Architecture()
+    assert len(paper.edges()) == 12 and paper.multiple == 4
+    assert widths(paper, 2) == [(64, 48), (48, 32), (32, 16)]
+    assert widths(paper, 1) == [(51, 48), (48, 32), (32, 16)]
+    features = [(e.c_in, e.c_out, e.stride) for level in (1, 2) for e in paper.feature_cell(level)]
+    assert features == [(1, 16, 2), (16, 16, 1), (16, 16, 1), (16, 32, 2), (32, 32, 1), (32, 32, 1)]
+
+
+@pytest.mark.parametrize(("match", "quarter", "half"), [("cost", 33, 36), ("concat+cost", 65, 52)])
+def test_channels_seen_by_deformation_cells(match: Any, quarter: int, half: int) -> None:
+    architecture = Architecture(match=match)
+    assert (widths(architecture, 2)[0][0], widths(architecture, 1)[0][0]) == (quarter, half)
+
+
+@pytest.mark.parametrize(("dims", "c_in"), [(2, 4), (3, 8)])
+def test_pooled_cells_have_no_stride(dims: int, c_in: int) -> None:
+    architecture = Architecture(dims=dims, downsampling="pooled")
+    assert architecture.feature_cell(1)[0].c_in == c_in
+    assert {edge.stride for edge in architecture.edges()} == {1}
+
+
+def test_edges_go_by_level_and_have_their_own_names() -> None:
+    names = [
+        e.name for e in Architecture(feature_channels=(4, 8, 8), feature_edges=1, deformation_channels=(8,)).edges()
+    ]
+    assert names == [f"{cell}.{level}.0" for level in (1, 2, 3) for cell in ("feature", "deformation")]
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"feature_chanels": [4]}, "did you mean 'feature_channels'"),
+        ({"dims": 4}, "dims: expected 2 or 3, got 4"),
+        ({"feature_channels": []}, "feature_channels: expected positive"),
+        ({"feature_channels": 4}, "architecture: 'int'"),
+        ({"deformation_channels": [8, 0]}, "deformation_channels: expected positive"),
+        ({"feature_edges": 0}, "feature_edges: expected at least 1"),
+        ({"integration_steps": -1}, "integration_steps: expected 0 or more"),
+        ({"match": "conct"}, "match: expected one of concat, cost, concat\\+cost, got 'conct'"),
+        ({"composition": "add"}, "composition: expected one of compose, legacy, got 'add'"),
+        ({"downsampling": "pool"}, "downsampling: expected one of strided, pooled, got 'pool'"),
+        (None, "architecture: expected keys and values, got None"),
+    ],
+)
+def test_wrong_values_are_named(values: Any, message: str) -> None:
+    with pytest.raises(SearchSpaceError, match=message):
+        architecture_from_dict(values)

@@ -1,0 +1,74 @@
+import numpy as np
+import torch
+
+from autoreg.search.upper import UpperConfig, UpperLevels
+from autoreg.trilevel import WeightRange
+from autoreg.workers.messages import RoundReport
+
+RANGES = [WeightRange("a", 1.0, 0.1, 10.0, True), WeightRange("b", 2.0, 0.1, 10.0)]
+
+
+def upper() -> UpperLevels:
+    return UpperLevels((2, 3), RANGES, UpperConfig(), max_folds_percent=0.5, seed=1)
+
+
+def report(rank: int = 0, folds: float = 0.0) -> RoundReport:
+    return RoundReport(
+        index=0,
+        rank=rank,
+        terms=np.zeros(2),
+        alpha_direct=np.array([[1.0, 0.0, 0.0], [0.0, 0.0, -1.0]], dtype=np.float32),
+        alpha_indirect=np.zeros((2, 3), dtype=np.float32),
+        loss_weights_gradient=np.array([5.0, 0.25]),
+        upper={"dice": 0.25, "folding": 0.0, "folds_percent": folds},
+    )
+
+
+def test_alpha_and_lambda_move_against_their_gradients():
+    levels = upper()
+    before = levels.alpha.clone()
+    levels.update([report()])
+    moved = levels.alpha - before
+    assert moved[0, 0] < 0 < moved[1, 2]
+    assert torch.equal(moved[:, 1], torch.zeros(2))
+    assert levels.loss_weights.named()["a"] == 1.0
+    assert levels.loss_weights.named()["b"] < 2.0
+
+
+def test_shares_of_workers_add_up():
+    one, two = upper(), upper()
+    whole = report()
+    halves = [
+        RoundReport(0, r, whole.terms, whole.alpha_direct / 2, whole.alpha_indirect, None, whole.loss_weights_gradient / 2,
+                    {k: v / 2 for k, v in whole.upper.items()})
+        for r in range(2)
+    ]  # fmt: skip
+    logged = one.update([whole])
+    assert two.update(halves) == logged
+    assert torch.equal(one.alpha, two.alpha)
+
+
+def test_the_price_of_folding_follows_the_bound():
+    levels = upper()
+    start = levels.folding_price
+    levels.update([report(folds=2.0)])
+    assert levels.folding_price > start
+    for _ in range(3):
+        levels.update([report(folds=0.0)])
+    assert levels.folding_price < start
+
+
+def test_state_continues_bit_for_bit():
+    one = upper()
+    one.update([report()])
+    two = UpperLevels((2, 3), RANGES, UpperConfig(), max_folds_percent=0.5, seed=99)
+    two.load(one.state())
+    one.update([report(folds=1.0)])
+    two.update([report(folds=1.0)])
+    assert torch.equal(one.alpha, two.alpha)
+    assert one.loss_weights.named() == two.loss_weights.named()
+    assert one.folding_price == two.folding_price
+
+
+def test_entropy_starts_near_undecided():
+    assert abs(upper().entropy() - np.log(3)) < 1e-4
