@@ -16,6 +16,10 @@ import torch
 torch.set_num_threads(1)
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--data-root", type=Path, metavar="FOLDER", help="Folder of data sets, for the marker `data`.")
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _private_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
     os.environ["AUTOREG_CACHE"] = str(tmp_path_factory.mktemp("cache"))
@@ -72,3 +76,12 @@ def ray_cluster() -> Iterator[None]:
     connect(WorkerConfig(count=2))
     yield
     ray.shutdown()
+
+
+@pytest.fixture(scope="session")
+def data_root(request: pytest.FixtureRequest) -> Path:
+    """Folder of real data sets, one folder with a dataset.json each."""
+    folder = request.config.getoption("--data-root")
+    if folder is None:
+        pytest.skip("needs --data-root FOLDER")
+    return folder

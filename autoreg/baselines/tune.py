@@ -74,6 +74,9 @@ class Study:
     def trials_folder(self) -> Path:
         return self.folder.resolve() / "trials"
 
+    def trial_folder(self, number: int) -> Path:
+        return trial_folder(self.trials_folder, number)
+
 
 def run_study(
     trial: TrialFunction,

@@ -52,7 +52,9 @@ class PairSampler:
         self._people = [dataset.people[subject] for subject in ids]
         self._seed = seed
         if len(set(self._people)) < 2:
-            raise DataError(f"{dataset.path}: subjects to pair: expected two people or more, got {', '.join(ids) or 'none'}")
+            raise DataError(
+                f"{dataset.path}: subjects to pair: expected two people or more, got {', '.join(ids) or 'none'}"
+            )
 
     def __len__(self) -> int:
         """Pairs in an epoch."""

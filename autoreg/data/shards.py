@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from autoreg.data.dataset import Dataset, DataConfig
+from autoreg.data.dataset import DataConfig, Dataset
 from autoreg.data.prepare import load_volume
 from autoreg.data.volume import Volume
 from autoreg.errors import DataError

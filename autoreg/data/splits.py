@@ -67,7 +67,9 @@ def _given_roles(dataset: Dataset) -> Roles:
                 raise DataError(f"{dataset.path}: roles.{role}: expected ids of this dataset, got {subject}")
             if owner.setdefault(dataset.people[subject], role) != role:
                 other = owner[dataset.people[subject]]
-                raise DataError(f"{dataset.path}: roles.{role}: expected people of no other role, got {subject} ({other})")
+                raise DataError(
+                    f"{dataset.path}: roles.{role}: expected people of no other role, got {subject} ({other})"
+                )
         if role != "test" and len({dataset.people[subject] for subject in subjects}) < _PAIR:
             raise DataError(f"{dataset.path}: roles.{role}: expected at least {_PAIR} people, got {len(subjects)}")
     unlabelled = [subject for subject in roles["loss_weights"] if not dataset.labelled(subject)]
@@ -102,7 +104,9 @@ def _pool(dataset: Dataset) -> tuple[tuple[str, ...], tuple[str, ...], tuple[str
     """Subjects to deal out, the selection role if there is one already, and a note if val was too small."""
     if len(_groups(dataset, dataset.val)) >= _PAIR:
         return dataset.train, dataset.val, ()
-    notes = ("the val list holds one person, which makes no pair: dealt out with the train list",) if dataset.val else ()
+    notes = (
+        ("the val list holds one person, which makes no pair: dealt out with the train list",) if dataset.val else ()
+    )
     return dataset.train + dataset.val, (), notes
 
 

@@ -40,16 +40,16 @@ CONTRASTS = {
     "t2": (0, 136, 84, 232, 232, 108, 108, 94, 94, 124, 96, 216, 0),
 }
 _PARTS = (  # label, centre and half axes; x to the right, y to the front, z up, the grid spans -1..1
-    (3, (-0.13, -0.04, 0.22), (0.085, 0.40, 0.13)),
-    (4, (0.13, -0.04, 0.22), (0.085, 0.40, 0.13)),
-    (5, (-0.13, -0.14, 0.00), (0.11, 0.20, 0.12)),
-    (6, (0.13, -0.14, 0.00), (0.11, 0.20, 0.12)),
-    (7, (-0.35, 0.02, 0.05), (0.09, 0.30, 0.16)),
-    (8, (0.35, 0.02, 0.05), (0.09, 0.30, 0.16)),
+    (3, (-0.15, -0.04, 0.26), (0.12, 0.42, 0.16)),
+    (4, (0.15, -0.04, 0.26), (0.12, 0.42, 0.16)),
+    (5, (-0.17, -0.14, -0.03), (0.16, 0.26, 0.14)),
+    (6, (0.17, -0.14, -0.03), (0.16, 0.26, 0.14)),
+    (7, (-0.46, 0.02, 0.08), (0.12, 0.34, 0.22)),
+    (8, (0.46, 0.02, 0.08), (0.12, 0.34, 0.22)),
 )
 _SLICE_Y = -0.16  # where a 2-D phantom cuts the template: every structure is there
 _SMALLEST = 6
-_WAVES = 40
+_WAVES = 24
 
 
 def make_phantoms(
@@ -122,27 +122,27 @@ def _displacement(shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarra
     size = min(shape)
     velocity = np.zeros((len(shape), *shape))
     for component in velocity:
-        component += 0.036 * size * _smooth_noise(shape, rng, 0.13 * size)
-        component += 0.016 * size * _smooth_noise(shape, rng, 0.06 * size)
+        component += 0.018 * size * _smooth_noise(shape, rng, 0.15 * size)
+        component += 0.007 * size * _smooth_noise(shape, rng, 0.07 * size)
     return integrate(torch.from_numpy(velocity[None]))[0].numpy()
 
 
 def _tissue(position: np.ndarray) -> np.ndarray:
     """Tissue number at positions (3, *s) of the template; later parts lie on top of earlier ones."""
-    x, _, z = position
+    x, y, z = position
     fold = _folds(position)
-    depth = _ellipsoid(position, (0, 0, 0.12), (0.74, 0.86, 0.70))
-    cerebellum = _ellipsoid(position, (0, -0.44, -0.52), (0.46, 0.36, 0.26))
-    stem = _ellipsoid(position, (0, -0.16, -0.52), (0.13, 0.17, 0.40))
+    flat_below = np.stack([x, y, np.where(z < 0.1, 1.35 * z - 0.035, z)])
+    depth = _ellipsoid(flat_below, (0, 0, 0.1), (0.82, 0.88, 0.80))
+    cerebellum = _ellipsoid(position, (0, -0.42, -0.50), (0.52, 0.40, 0.27))
+    stem = _ellipsoid(position, (0, -0.12, -0.54), (0.15, 0.18, 0.36))
     tissue = np.full(x.shape, _OUTSIDE)
     tissue[(depth < 1) | (cerebellum < 1.1) | (stem < 1.15)] = _FLUID
-    tissue[stem < 1] = 10
     tissue[cerebellum < 1] = 9
     cleft = np.abs(x) + 0.02 * fold  # between the hemispheres, from above
-    above = z > 0.40
-    tissue[(depth < 0.95 + 0.04 * fold) & ~(above & (cleft < 0.03))] = 1
-    tissue[(depth < 0.79 + 0.09 * fold) & ~(above & (cleft < 0.11))] = 2
-    tissue[(stem < 1) & (z < 0) & (tissue == 2)] = 10
+    above = z > 0.50
+    tissue[(depth < 0.93 + 0.05 * fold) & ~(above & (cleft < 0.03))] = 1
+    tissue[(depth < 0.77 + 0.10 * fold) & ~(above & (cleft < 0.11))] = 2
+    tissue[stem < 1] = 10
     for label, centre, half_axes in _PARTS:
         tissue[_ellipsoid(position, centre, half_axes) < 1] = label
     return tissue
@@ -160,7 +160,7 @@ def _folds(position: np.ndarray) -> np.ndarray:
     total = np.zeros(position.shape[1:])
     for _ in range(_WAVES):
         direction = rng.normal(size=3)
-        direction *= rng.uniform(12, 18) / np.linalg.norm(direction)
+        direction *= rng.uniform(13, 19) / np.linalg.norm(direction)
         total += np.cos((_column(direction, position.ndim - 1) * position).sum(axis=0) + rng.uniform(0, 2 * np.pi))
     return total * np.sqrt(2 / _WAVES)
 
@@ -176,9 +176,9 @@ def _paint(mean: np.ndarray, tissue: np.ndarray, rng: np.random.Generator) -> np
 
 
 def _smooth_noise(shape: tuple[int, ...], rng: np.random.Generator, sigma: float) -> np.ndarray:
-    """Gaussian noise smoothed over `sigma` voxels, then of unit standard deviation."""
+    """Gaussian noise smoothed over `sigma` voxels, then of mean 0 and standard deviation 1."""
     smooth = _smooth(rng.normal(size=shape), sigma)
-    return smooth / smooth.std()
+    return (smooth - smooth.mean()) / smooth.std()
 
 
 def _smooth(values: np.ndarray, sigma: float) -> np.ndarray:
@@ -219,7 +219,10 @@ def _describe(subjects: int, modalities: Sequence[str], shape: tuple[int, ...], 
     names = {split: [_key(i, 0, ("",)) for i in members] for split, members in splits.items()}
     pairs = {
         f"{split}_pairs": sample_pairs(
-            [(_key(a, 0, modalities), _key(b, len(modalities) - 1, modalities)) for a, b in permutations(splits[split], 2)]
+            [
+                (_key(a, 0, modalities), _key(b, len(modalities) - 1, modalities))
+                for a, b in permutations(splits[split], 2)
+            ]
         )
         for split in ("val", "test")
     }

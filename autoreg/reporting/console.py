@@ -1,5 +1,6 @@
 """What a terminal shows: tables, and progress with the time left."""
 
+import io
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -22,6 +23,14 @@ def table(rows: Sequence[Mapping[str, object]], columns: Sequence[str] | None = 
     for row in rows:
         result.add_row(*(Text(cell(row.get(name))) for name in names))
     return result
+
+
+def as_text(shown: Table) -> str:
+    """A table as plain lines, as wide as it needs to be."""
+    console = Console(file=io.StringIO(), width=1000, color_system=None)
+    with console.capture() as capture:
+        console.print(shown)
+    return "\n".join(line.rstrip() for line in capture.get().splitlines())
 
 
 def cell(value: object) -> str:

@@ -153,6 +153,8 @@ def training_curve(history: pd.DataFrame) -> Figure:
     if with_dice:
         _dice_panel(panels[-1], history)
     panels[-1].set_xlabel("round")
+    if panels[0].get_legend_handles_labels()[0]:
+        panels[0].legend(frameon=False, fontsize=8, loc="upper right")
     return figure
 
 
@@ -330,9 +332,14 @@ def overlay(
     names = ["fixed", "moving", "warped", "fixed / warped\ncheckerboard", "fixed - moving", "fixed - warped",
              "deformation grid", f"Jacobian\n(pink: folds, {folds:.2g} %)"]  # fmt: skip
     _name_panels(panels, names, planes)
-    figure.colorbar(picture, ax=panels[4:6].ravel().tolist(), label="intensity difference", shrink=0.8)
-    figure.colorbar(jacobian, ax=panels[7].tolist(), label="det (1: same volume)", extend="min", shrink=0.9)
+    figure.colorbar(picture, cax=_bar_axes(panels[5, -1]), label="difference")
+    figure.colorbar(jacobian, cax=_bar_axes(panels[7, -1]), label="det (1: same volume)", extend="min")
     return figure
+
+
+def _bar_axes(axes: Axes) -> Axes:
+    """Room for a colour bar beside `axes` that leaves the columns of panels aligned."""
+    return axes.inset_axes((1.04, 0.0, 0.05, 1.0))
 
 
 def _overlay_panels(planes: list[_Plane]) -> tuple[Figure, np.ndarray]:
@@ -340,7 +347,7 @@ def _overlay_panels(planes: list[_Plane]) -> tuple[Figure, np.ndarray]:
     if len(planes) == 1:
         figure = _figure(12.0, 6.2)
         return figure, np.asarray(figure.subplots(2, 4)).reshape(8, 1)
-    figure = _figure(8.6, 19.5)
+    figure = _figure(8.2, 19.0)
     return figure, np.asarray(figure.subplots(8, len(planes)))
 
 
