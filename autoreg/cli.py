@@ -26,7 +26,9 @@ class _Program(click.Group):
         except (AutoRegError, OSError) as error:
             return _end(context, error, 1)
         except KeyboardInterrupt:
-            click.echo("interrupted; the last finished round is saved: the same command with --resume goes on", err=True)
+            click.echo(
+                "interrupted; the last finished round is saved, the same command with --resume goes on", err=True
+            )
             context.exit(1)
 
 
@@ -66,7 +68,9 @@ _path = click.Path(path_type=Path)
 _config = click.argument("config", type=_path, required=False)
 _dataset = click.option("--dataset", type=_path, help="dataset.json of the volumes.")
 _output = click.option("--output", type=_path, help="Folder for the results [default: runs/DATASET/COMMAND-N].")
-_set = click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change one key, as search.rounds=50.")
+_set = click.option(
+    "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change one key, as search.rounds=50."
+)
 _seed = click.option("--seed", type=int, help="Seed of everything random.")
 _quiet = click.option("--quiet", is_flag=True, help="No progress.")
 _dry_run = click.option("--dry-run", is_flag=True, help="Check everything, say what would run, start nothing.")
@@ -197,7 +201,9 @@ def _train(
 @click.option("--save-fields", is_flag=True, help="Also write the displacements in Learn2Reg's layout.")
 @_output
 @_quiet
-def evaluate(model: Path, dataset: Path | None, split: str, save_fields: bool, output: Path | None, quiet: bool) -> None:
+def evaluate(
+    model: Path, dataset: Path | None, split: str, save_fields: bool, output: Path | None, quiet: bool
+) -> None:
     """Score a model: Dice, HD95, folds and SDlogJ by pair and label.
 
     \b
@@ -370,7 +376,9 @@ def phantom(out: Path, subjects: int, modalities: str, shape: str, seed: int | N
         size = tuple(int(n) for n in shape.split(","))
     except ValueError as error:
         raise InputError(f"--shape: expected numbers such as 48,48,48, got {shape!r}") from error
-    click.echo(make_phantoms(out, subjects=subjects, modalities=tuple(modalities.split(",")), shape=size, seed=seed or 0))
+    click.echo(
+        make_phantoms(out, subjects=subjects, modalities=tuple(modalities.split(",")), shape=size, seed=seed or 0)
+    )
 
 
 @data.command()

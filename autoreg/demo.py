@@ -8,8 +8,8 @@ import click
 from autoreg import experiment
 from autoreg.config import Config, config_from_dict, read_yaml, shipped
 from autoreg.data.synthetic import make_phantoms
-from autoreg.errors import InputError
 from autoreg.reporting.watch import Watch
+from autoreg.search.run import read_result
 
 SUBJECTS = 20
 
@@ -21,17 +21,21 @@ def tell(output: Path, *, seed: int, watch: Watch) -> Path:
         InputError: the folder is not empty.
     """
     if output.exists() and any(output.iterdir()):
-        raise InputError(f"{output}: expected an empty or new folder for the demo; remove it or choose another --output")
+        raise InputError(f"{output}: expected an empty or new folder; remove it or choose another --output")
     config = config_from_dict(read_yaml(shipped("launchers") / "configs" / "demo.yaml") | {"seed": seed}, "demo.yaml")
     say = click.echo if not watch.quiet else (lambda text: None)
     shape = (40, 48, 40)
 
     say(f"1/6 phantoms: {SUBJECTS} subjects of {shape} voxels")
-    dataset = make_phantoms(output / "data", subjects=SUBJECTS, shape=shape, seed=seed)
+    dataset = output / "data" / "dataset.json"
+    if not dataset.exists():
+        make_phantoms(dataset.parent, subjects=SUBJECTS, shape=shape, seed=seed)
     config = _with_home(config, output)
 
     say("2/6 search: architecture and loss weights together with the weights, on Ray")
-    searched = experiment.search(config, dataset=dataset, output=output / "search", watch=watch)
+    searched = output / "search"
+    if not _finished(searched):
+        experiment.search(config, dataset=dataset, output=searched, resume=True, watch=watch)
 
     say("3/6 train: the found network from scratch")
     found = _trained(config, dataset, output / "autoreg", watch, search_folder=searched)
@@ -40,7 +44,9 @@ def tell(output: Path, *, seed: int, watch: Watch) -> Path:
     plain = _trained(config, dataset, output / "all-conv3", watch, network="all-conv3")
 
     say(f"5/6 manual tuning: {config.tune.trials} trainings chosen by Optuna")
-    tuned = experiment.tune(config, dataset=dataset, output=output / "optuna", watch=watch)
+    tuned = output / "optuna"
+    if not _finished(tuned):
+        experiment.tune(config, dataset=dataset, output=tuned, resume=True, watch=watch)
     experiment.evaluate(tuned, dataset=dataset, watch=watch)
 
     say("6/6 comparison")
@@ -68,6 +74,11 @@ def _trained(
     network: str | None = None,
 ) -> Path:
     choice = experiment.choose(config, search_folder=search_folder, network=network)
-    folder = experiment.train(config, choice, dataset=dataset, output=output, watch=watch)
-    experiment.evaluate(folder, dataset=dataset, watch=watch)
-    return folder
+    if not _finished(output):
+        experiment.train(config, choice, dataset=dataset, output=output, resume=True, watch=watch)
+    experiment.evaluate(output, dataset=dataset, watch=watch)
+    return output
+
+
+def _finished(folder: Path) -> bool:
+    return (folder / "result.json").exists() and read_result(folder)["status"] == "finished"

@@ -235,7 +235,7 @@ def evaluate(
     config = config or (config_from_dict(read_yaml(saved), str(saved)) if saved.exists() else Config())
     model = load_model(model_folder)
     setting = open_setting(config, dataset)
-    pairs = [tuple(pair) for pair in setting.dataset.pairs(split)]  # type: ignore[arg-type]
+    pairs = setting.dataset.pairs(split)  # type: ignore[arg-type]
     if not pairs:
         raise InputError(f"{setting.dataset.path}: {split}: expected pairs or subjects in this split, got none")
     output = output or folder / split

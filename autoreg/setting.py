@@ -39,8 +39,7 @@ class Setting:
 
     def selection_pairs(self, roles: Roles) -> list[tuple[str, str]]:
         """Pairs that models are chosen by: the file's val pairs, or all of the selection subjects."""
-        pairs = self.dataset.pairs("val") if self.dataset.val else self.dataset.all_pairs(roles.selection)
-        return [tuple(pair) for pair in pairs]  # type: ignore[misc]
+        return self.dataset.pairs("val") if self.dataset.val else self.dataset.all_pairs(roles.selection)
 
     def roles(self, seed: int) -> Roles:
         """The five subject sets."""
@@ -60,11 +59,11 @@ def open_setting(config: Config, dataset: str | Path | None) -> Setting:
     opened = load_dataset(path, config.data)
     cache = build_cache(opened, config.data)
     volumes = open_cache(cache)
-    first = volumes[volumes.keys()[0]]
     labels = {number: name for number, name in opened.label_names.items() if number != 0}
-    affines = [volumes[key].affine for key in volumes.keys()]
+    affines = [volume.affine for volume in volumes.values()]
     common = all(np.allclose(affine, affines[0], atol=1e-3) for affine in affines)
-    return Setting(opened, cache, volumes, labels, first.image.ndim, common)
+    dims = next(iter(volumes.values())).image.ndim
+    return Setting(opened, cache, volumes, labels, dims, common)
 
 
 def search_spec(config: Config, setting: Setting, space: SearchSpace, roles: Roles) -> WorkerSpec:
@@ -88,7 +87,9 @@ def search_spec(config: Config, setting: Setting, space: SearchSpace, roles: Rol
     )
 
 
-def training_spec(config: Config, setting: Setting, space: SearchSpace, roles: Roles, network: dict[str, Any]) -> WorkerSpec:
+def training_spec(
+    config: Config, setting: Setting, space: SearchSpace, roles: Roles, network: dict[str, Any]
+) -> WorkerSpec:
     """Workers of a training of one network."""
     subjects = setting.training_subjects(roles)
     return WorkerSpec(
@@ -117,12 +118,10 @@ def open_pool(spec: WorkerSpec, config: Config, heartbeat: Any) -> Iterator[Pool
     if config.workers.local:
         pool: Pool = LocalPool(spec)
     else:
-        from autoreg.workers.ray_pool import RayPool  # noqa: PLC0415 - Ray takes a second to import
+        from autoreg.workers.ray_pool import RayPool  # Ray takes a second to import
 
         pool = RayPool(spec, config.workers, heartbeat=heartbeat)
     try:
         yield pool
     finally:
         pool.close()
-
-

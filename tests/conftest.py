@@ -76,12 +76,3 @@ def ray_cluster() -> Iterator[None]:
     connect(WorkerConfig(count=2))
     yield
     ray.shutdown()
-
-
-@pytest.fixture(scope="session")
-def data_root(request: pytest.FixtureRequest) -> Path:
-    """Folder of real data sets, one folder with a dataset.json each."""
-    folder = request.config.getoption("--data-root")
-    if folder is None:
-        pytest.skip("needs --data-root FOLDER")
-    return folder

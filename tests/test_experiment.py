@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -16,10 +17,9 @@ CONFIG = Path(__file__).parents[1] / "launchers" / "configs" / "smoke.yaml"
 TIMES = ["seconds", "device_seconds"]
 
 
-def autoreg(*arguments: object, code: int = 0, **options: object) -> str:
-    done = subprocess.run(
-        [sys.executable, "-m", "autoreg", *map(str, arguments)], capture_output=True, text=True, timeout=240, check=False, **options
-    )  # fmt: skip
+def autoreg(*arguments: object, code: int = 0, **options: Any) -> str:
+    command = [sys.executable, "-m", "autoreg", *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=240, check=False, **options)
     assert done.returncode == code, done.stdout + done.stderr
     return done.stdout if code == 0 else done.stderr
 
@@ -75,6 +75,7 @@ def test_mlflow_has_every_round_once(searched):
 
 
 @pytest.mark.ray
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_search(searched, phantoms, tmp_path):
     again = tmp_path / "again"
     autoreg("search", *arguments(phantoms, again))
@@ -85,7 +86,9 @@ def test_the_same_seed_gives_the_same_search(searched, phantoms, tmp_path):
 
 def _start(*given: object) -> subprocess.Popen:
     command = [sys.executable, "-m", "autoreg", *map(str, given)]
-    return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    return subprocess.Popen(
+        command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
 
 
 def _wait_for_round(folder: Path, process: subprocess.Popen, rounds: int) -> None:

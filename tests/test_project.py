@@ -14,8 +14,6 @@ from packaging.version import Version
 
 from autoreg.cli import main
 from autoreg.config import load_config, load_space
-from autoreg.data.check import check_dataset
-from autoreg.data.dataset import DataConfig
 
 ROOT = Path(__file__).parents[1]
 CONFIGS = sorted((ROOT / "launchers" / "configs").glob("*.yaml"))
@@ -118,11 +116,3 @@ def test_every_requirement_is_pinned_within_its_bounds() -> None:
     for requirement in map(Requirement, [*PROJECT["dependencies"], *extras["run"], *extras["dev"]]):
         if requirement.name != "autoreg":
             assert pins[requirement.name.lower()] in requirement.specifier, requirement
-
-
-@pytest.mark.data
-def test_real_data_sets_are_sound(data_root: Path) -> None:
-    found = sorted(data_root.glob("*/dataset.json"))
-    assert found
-    problems = {path.parent.name: check_dataset(path, DataConfig()) for path in found}
-    assert not {name: listed for name, listed in problems.items() if listed}

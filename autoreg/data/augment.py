@@ -1,5 +1,7 @@
 """Random affine motion of one side of a training pair; the only module that knows kornia."""
 
+from typing import Any
+
 import torch
 from kornia.geometry.transform import warp_affine, warp_affine3d
 from torch import Tensor
@@ -27,12 +29,13 @@ def random_affine(
     shape = image.shape[2:]
     matrices = torch.stack([_random_matrix(tuple(shape), generator) for _ in range(image.shape[0])])
     matrices = matrices.to(image)
+    size: Any = tuple(shape)  # kornia asks for a pair or a triple, as the function has it
 
     def moved(values: Tensor, mode: str) -> Tensor:
         if len(shape) == 2:
-            result = warp_affine(values.to(matrices), matrices, tuple(shape), mode=mode)
+            result = warp_affine(values.to(matrices), matrices, size, mode=mode)
         else:
-            result = warp_affine3d(values.to(matrices), matrices, tuple(shape), flags=mode)
+            result = warp_affine3d(values.to(matrices), matrices, size, flags=mode)
         return result.to(values.dtype)
 
     return moved(image, "bilinear"), moved(foreground, "nearest"), None if labels is None else moved(labels, "nearest")

@@ -94,7 +94,7 @@ def _open(path: str | Path) -> nib.Nifti1Pair:
 
 def _read(path: str | Path) -> tuple[np.ndarray, np.ndarray]:
     image = _open(path)
-    kind = image.get_data_dtype()
+    kind = np.dtype(image.get_data_dtype())
     if kind.kind not in "iuf":
         raise DataError(f"{path}: data type: expected real numbers, got {'RGB' if kind.names else kind}")
     shape = _space_shape(path, image.shape)

@@ -8,7 +8,7 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -33,8 +33,8 @@ _SCHEMA = pa.schema(
 )
 
 
-class VolumeStore:
-    """Volumes of a cache file by key. Arrays are read-only views of the file: nothing is copied."""
+class VolumeStore(Mapping[str, Volume]):
+    """Volumes of a cache file by key, in sorted order. Arrays are read-only views of the file: nothing is copied."""
 
     def __init__(self, path: str | Path) -> None:
         try:
@@ -46,9 +46,8 @@ class VolumeStore:
             raise DataError(f"{path}: columns: expected {_SCHEMA.names}, got {schema.names}")
         self._index = {self._column(i, "key")[0].as_py(): i for i in range(count)}
 
-    def keys(self) -> list[str]:
-        """Keys in the order they were written: sorted."""
-        return list(self._index)
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._index)
 
     def __len__(self) -> int:
         return len(self._index)

@@ -50,8 +50,8 @@ def split_roles(dataset: Dataset, *, seed: int) -> Roles:
     list; the rest trains the weights. Loss weights get people with label maps.
 
     Raises:
-        DataError: if there are fewer than two people to train on or to take labels from, or if roles given
-            in dataset.json overlap.
+        DataError: if there are fewer than two people to train on or to take labels from, or if roles that
+            dataset.json gives are incomplete or overlap.
     """
     return _given_roles(dataset) if dataset.roles else _drawn_roles(dataset, seed)
 
@@ -65,11 +65,10 @@ def _given_roles(dataset: Dataset) -> Roles:
         for subject in subjects:
             if not dataset.scans(subject):
                 raise DataError(f"{dataset.path}: roles.{role}: expected ids of this dataset, got {subject}")
-            if owner.setdefault(dataset.people[subject], role) != role:
-                other = owner[dataset.people[subject]]
-                raise DataError(
-                    f"{dataset.path}: roles.{role}: expected people of no other role, got {subject} ({other})"
-                )
+            other = owner.setdefault(dataset.people[subject], role)
+            if other != role:
+                got = f"{subject} ({other})"
+                raise DataError(f"{dataset.path}: roles.{role}: expected people of no other role, got {got}")
         if role != "test" and len({dataset.people[subject] for subject in subjects}) < _PAIR:
             raise DataError(f"{dataset.path}: roles.{role}: expected at least {_PAIR} people, got {len(subjects)}")
     unlabelled = [subject for subject in roles["loss_weights"] if not dataset.labelled(subject)]
@@ -104,10 +103,8 @@ def _pool(dataset: Dataset) -> tuple[tuple[str, ...], tuple[str, ...], tuple[str
     """Subjects to deal out, the selection role if there is one already, and a note if val was too small."""
     if len(_groups(dataset, dataset.val)) >= _PAIR:
         return dataset.train, dataset.val, ()
-    notes = (
-        ("the val list holds one person, which makes no pair: dealt out with the train list",) if dataset.val else ()
-    )
-    return dataset.train + dataset.val, (), notes
+    note = "the val list holds one person, which makes no pair: dealt out with the train list"
+    return dataset.train + dataset.val, (), (note,) if dataset.val else ()
 
 
 def _groups(dataset: Dataset, subjects: tuple[str, ...]) -> dict[str, list[str]]:
@@ -138,4 +135,4 @@ def _sharing_notes(roles: dict[str, tuple[str, ...]], people: int) -> list[str]:
             together.append([role])
         else:
             group.append(role)
-    return [f"{' and '.join(g)} share subjects: train has only {people} people" for g in together if len(g) > 1]
+    return [f"{', '.join(g)} share subjects: train has only {people} people" for g in together if len(g) > 1]

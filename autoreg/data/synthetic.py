@@ -48,6 +48,7 @@ _PARTS = (  # label, centre and half axes; x to the right, y to the front, z up,
     (8, (0.46, 0.02, 0.08), (0.12, 0.34, 0.22)),
 )
 _SLICE_Y = -0.16  # where a 2-D phantom cuts the template: every structure is there
+_MARGIN = 1.08  # of the grid over the template, so that hardly a head is cut off
 _SMALLEST = 6
 _WAVES = 24
 
@@ -109,7 +110,7 @@ def _positions(shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
     """Template position, (3, *s), of each voxel of a new subject: a smooth motion, then an affine one."""
     size = np.array(shape, dtype=np.float64).reshape(-1, *[1] * len(shape))
     grid = np.stack(np.meshgrid(*[np.arange(n, dtype=np.float64) for n in shape], indexing="ij"))
-    moved = (2 * (grid + _displacement(shape, rng)) + 1) / size - 1
+    moved = _MARGIN * ((2 * (grid + _displacement(shape, rng)) + 1) / size - 1)
     linear = np.eye(len(shape)) + rng.normal(0, 0.03, (len(shape), len(shape)))
     moved = np.tensordot(linear, moved, axes=1) + rng.normal(0, 0.02, (len(shape), *[1] * len(shape)))
     if len(shape) == 3:
@@ -119,11 +120,11 @@ def _positions(shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
 
 def _displacement(shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
     """Several voxels, smooth and invertible: the exponential of broad and finer smoothed noise."""
-    size = min(shape)
-    velocity = np.zeros((len(shape), *shape))
+    size, dims = min(shape), len(shape)  # over `dims`, as each axis that moves costs overlap
+    velocity = np.zeros((dims, *shape))
     for component in velocity:
-        component += 0.018 * size * _smooth_noise(shape, rng, 0.15 * size)
-        component += 0.007 * size * _smooth_noise(shape, rng, 0.07 * size)
+        component += 0.051 / dims * size * _smooth_noise(shape, rng, 0.15 * size)
+        component += 0.020 / dims * size * _smooth_noise(shape, rng, 0.07 * size)
     return integrate(torch.from_numpy(velocity[None]))[0].numpy()
 
 
@@ -134,7 +135,7 @@ def _tissue(position: np.ndarray) -> np.ndarray:
     flat_below = np.stack([x, y, np.where(z < 0.1, 1.35 * z - 0.035, z)])
     depth = _ellipsoid(flat_below, (0, 0, 0.1), (0.82, 0.88, 0.80))
     cerebellum = _ellipsoid(position, (0, -0.42, -0.50), (0.52, 0.40, 0.27))
-    stem = _ellipsoid(position, (0, -0.12, -0.54), (0.15, 0.18, 0.36))
+    stem = _ellipsoid(position, (0, -0.12, -0.52), (0.15, 0.18, 0.34))
     tissue = np.full(x.shape, _OUTSIDE)
     tissue[(depth < 1) | (cerebellum < 1.1) | (stem < 1.15)] = _FLUID
     tissue[cerebellum < 1] = 9
@@ -217,12 +218,10 @@ def _describe(subjects: int, modalities: Sequence[str], shape: tuple[int, ...], 
         "test": range(subjects - held, subjects),
     }
     names = {split: [_key(i, 0, ("",)) for i in members] for split, members in splits.items()}
+    last = len(modalities) - 1
     pairs = {
         f"{split}_pairs": sample_pairs(
-            [
-                (_key(a, 0, modalities), _key(b, len(modalities) - 1, modalities))
-                for a, b in permutations(splits[split], 2)
-            ]
+            [(_key(one, 0, modalities), _key(other, last, modalities)) for one, other in permutations(splits[split], 2)]
         )
         for split in ("val", "test")
     }

@@ -84,7 +84,7 @@ def architecture_from_dict(values: Mapping[str, Any]) -> Architecture:
             raise SearchSpaceError(
                 f"architecture: unknown key {key!r}{_nearest(key, known)}; known: {', '.join(known)}"
             )
-    plain = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
+    plain: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
     try:
         return Architecture(**plain)
     except TypeError as error:

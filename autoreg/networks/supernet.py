@@ -50,5 +50,5 @@ class Supernet(nn.Module):
 def decode(architecture: Architecture, primitives: Sequence[str], alpha: Tensor) -> Genotype:
     """The genotype of the largest alpha on every edge; the first of equals. alpha: (edges, primitives)."""
     names = [edge.name for edge in architecture.edges()]
-    chosen = alpha.argmax(dim=1).tolist()
+    chosen: list[int] = alpha.argmax(dim=1).tolist()
     return Genotype(architecture, {name: primitives[i] for name, i in zip(names, chosen, strict=True)})

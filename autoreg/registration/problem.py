@@ -89,7 +89,7 @@ class RegistrationProblem:
         self.seed = seed
         self.device = device or torch.device("cpu")
         self.upper = UpperObjective()
-        self._weights = [p for p in network.parameters() if p.requires_grad]
+        self._weights: list[Tensor] = [p for p in network.parameters() if p.requires_grad]
 
     @property
     def weights(self) -> list[Tensor]:

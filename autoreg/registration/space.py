@@ -120,7 +120,7 @@ def _known(values: Mapping[str, Any], kind: type, where: str) -> None:
             raise SearchSpaceError(f"{where}: unknown key {key!r}{_hint(key, names)}")
 
 
-def _is_range(value: object) -> bool:
+def _is_range(value: Any) -> bool:
     numbers = isinstance(value, tuple) and all(isinstance(v, (int, float)) for v in value)
     return numbers and len(value) == 2 and 0 < value[0] < value[1]
 

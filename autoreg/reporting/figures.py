@@ -42,9 +42,9 @@ def _plain(axes: Axes, title: str, *, x: str = "", y: str = "") -> None:
     axes.spines[["top", "right"]].set_visible(False)
 
 
-def _legend(axes: Axes) -> None:
-    if axes.get_legend_handles_labels()[0]:
-        axes.legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1.0, 0.5))
+def _legend(axes: Axes, **place: Any) -> None:
+    if axes.get_legend_handles_labels()[0]:  # matplotlib warns of a legend without entries
+        axes.legend(frameon=False, fontsize=8, **place)
 
 
 def _measured(history: pd.DataFrame, column: str) -> pd.DataFrame:
@@ -108,7 +108,7 @@ def alpha_heatmap(history: pd.DataFrame, edges: Sequence[str], primitives: Seque
     right.axhline(np.log(len(primitives)), color="#555555", linestyle="--", linewidth=1, label="undecided")
     right.set_ylim(bottom=0)
     _plain(right, "Entropy of the architecture", x="round", y="entropy (nats)")
-    right.legend(frameon=False, fontsize=8, loc="lower left")
+    _legend(right, loc="lower left")
     return figure
 
 
@@ -126,7 +126,7 @@ def lambda_paths(history: pd.DataFrame) -> Figure:
     if names and (history[names] > 0).all(axis=None):
         panels[0].set_yscale("log")
     _plain(panels[0], "Loss weights", y="lambda (no unit)", x="" if with_dice else "round")
-    _legend(panels[0])
+    _legend(panels[0], loc="center left", bbox_to_anchor=(1.0, 0.5))
     if with_dice:
         _dice_panel(panels[1], history)
     return figure
@@ -153,8 +153,7 @@ def training_curve(history: pd.DataFrame) -> Figure:
     if with_dice:
         _dice_panel(panels[-1], history)
     panels[-1].set_xlabel("round")
-    if panels[0].get_legend_handles_labels()[0]:
-        panels[0].legend(frameon=False, fontsize=8, loc="upper right")
+    _legend(panels[0], loc="upper right")
     return figure
 
 
@@ -187,7 +186,7 @@ def quality_against_cost(curves: Mapping[str, pd.DataFrame], points: pd.DataFram
         axes.plot([x], [row["value"]], marker=marker, color=colour, markersize=10, linestyle="", label=row["system"])
     axes.set_xlim(left=0)
     _plain(axes, "Quality against cost", x=f"{unit} (search, trials and training)", y="validation Dice (0 to 1)")
-    axes.legend(frameon=False, fontsize=9, loc="lower right")
+    _legend(axes, loc="lower right")
     return figure
 
 
@@ -375,4 +374,4 @@ def _jacobian_colours() -> Colormap:
 
 
 def _jacobian_norm() -> TwoSlopeNorm:
-    return TwoSlopeNorm(vmin=np.finfo(np.float32).tiny, vcenter=1.0, vmax=3.0)
+    return TwoSlopeNorm(vmin=float(np.finfo(np.float32).tiny), vcenter=1.0, vmax=3.0)

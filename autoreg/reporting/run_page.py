@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from matplotlib.figure import Figure
 
 from autoreg.reporting.console import cell
 from autoreg.reporting.figures import (
@@ -18,7 +17,7 @@ from autoreg.reporting.figures import (
     training_curve,
 )
 from autoreg.reporting.folders import read_result, read_table
-from autoreg.reporting.html import Picture, Section
+from autoreg.reporting.page import Picture, Section
 
 _DRAWN_HERE = {"objectives", "alpha", "lambda"}  # pictures of the history, which the page draws itself
 
@@ -77,19 +76,17 @@ def _history(run: Path) -> list[Section]:
     history = read_table(path, ["round"], command=f"autoreg status {run}")
     if history.empty:
         return []
-    pictures = [_picture(training_curve(history), "Objectives of each level, and validation Dice, over rounds")]
+    pictures = [
+        Picture(png_bytes(training_curve(history)), "Objectives of each level, and validation Dice, over rounds")
+    ]
     edges, primitives = alpha_axes(history)
     if edges:
         alt = f"Probabilities of {len(primitives)} primitives on {len(edges)} edges, and their entropy over rounds"
-        pictures.append(_picture(alpha_heatmap(history, edges, primitives), alt))
+        pictures.append(Picture(png_bytes(alpha_heatmap(history, edges, primitives)), alt))
     if any(str(name).startswith("lambda.") for name in history):
-        pictures.append(_picture(lambda_paths(history), "Loss weight of each term over rounds"))
+        pictures.append(Picture(png_bytes(lambda_paths(history)), "Loss weight of each term over rounds"))
     workers = f" on {int(history['workers'].iloc[-1])} workers" if "workers" in history else ""
     return [Section("Course", text=f"{len(history)} rounds{workers}.", pictures=pictures)]
-
-
-def _picture(figure: Figure, alt: str) -> Picture:
-    return Picture(png_bytes(figure), alt)
 
 
 def _trials(run: Path) -> list[Section]:
@@ -116,7 +113,7 @@ def _pairs(run: Path) -> list[Section]:
         [pd.DataFrame({"system": s, "dice": by_pair[c]}) for s, c in drawn.items() if c in columns], ignore_index=True
     )
     mean = f"mean Dice {cell(float(by_pair['dice'].mean()))}"
-    picture = _picture(dice_boxes(boxes), f"Dice of {len(by_pair)} pairs, {mean}")
+    picture = Picture(png_bytes(dice_boxes(boxes)), f"Dice of {len(by_pair)} pairs, {mean}")
     return [Section("Pairs", text=f"{len(by_pair)} pairs; means by label:", table=by_label, pictures=[picture])]
 
 

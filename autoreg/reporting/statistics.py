@@ -106,4 +106,5 @@ def best_of_n(
         low, high = np.searchsorted(np.cumsum(chance[by_value]), [0.025 - 1e-12, 0.975 - 1e-12])
         ends = worth[by_value[[low, high]]]
         rows.append((n, float(chance @ worth), float(ends[0]), float(ends[1]), n * float(cost.mean())))
-    return pd.DataFrame(rows, columns=["n", "mean", "low", "high", "device_seconds"])
+    types = {"n": int, "mean": float, "low": float, "high": float, "device_seconds": float}
+    return pd.DataFrame(rows, columns=list(types)).astype(types)

@@ -40,8 +40,9 @@ class SearchConfig:
             raise InputError(f"search.warmup_rounds: expected 0 to {self.rounds} (rounds), got {self.warmup_rounds}")
         if self.relaxation not in RELAXATIONS:
             raise InputError(f"search.relaxation: expected one of {', '.join(RELAXATIONS)}, got {self.relaxation!r}")
-        if self.upper.alpha_estimator not in ("darts_fd", "direct"):
-            raise InputError(f"search.upper.alpha_estimator: expected darts_fd or direct, got {self.upper.alpha_estimator!r}")
+        estimator = self.upper.alpha_estimator
+        if estimator not in ("darts_fd", "direct"):
+            raise InputError(f"search.upper.alpha_estimator: expected darts_fd or direct, got {estimator!r}")
 
 
 class SearchDriver:

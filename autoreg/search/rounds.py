@@ -100,7 +100,11 @@ def run_rounds(driver: Driver, pool: Pool, journal: Journal, *, resume: bool) ->
             driver.load(kept)
             _recover(pool, workers)
             journal.ledger.add(
-                driver.phase, pool.device, 0.0, wasted_seconds=(time.perf_counter() - start) * pool.count, key=f"round {done}"
+                driver.phase,
+                pool.device,
+                0.0,
+                wasted_seconds=(time.perf_counter() - start) * pool.count,
+                key=f"round {done}",
             )
             continue
         losses = 0

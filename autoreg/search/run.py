@@ -16,6 +16,17 @@ from autoreg.tracking.mlflow_tracker import open_tracker
 from autoreg.tracking.provenance import standard_tags
 from autoreg.tracking.tracker import MemoryTracker, Tracker
 
+_TRACKED_FILES = (
+    "config.yaml",
+    "genotype.yaml",
+    "loss_weights.yaml",
+    "history.parquet",
+    "cost.parquet",
+    "model.pt",
+    "report.html",
+    "result.json",
+)
+
 
 @dataclass(frozen=True)
 class RunPlan:
@@ -178,7 +189,7 @@ def _track_outcome(run: Run) -> None:
     metrics = {k: v for k, v in run.outcome.get("metrics", {}).items() if v is not None and v == v}
     seconds = {f"device_seconds.{phase}": value for phase, value in run.device_seconds().items()}
     tracker.metrics({f"final.{k}": float(v) for k, v in metrics.items()} | seconds, step=0)
-    for name in ("config.yaml", "genotype.yaml", "loss_weights.yaml", "history.parquet", "cost.parquet", "model.pt", "report.html", "result.json"):
+    for name in _TRACKED_FILES:
         if (run.folder / name).exists():
             tracker.artifact(run.folder / name)
     for picture in sorted((run.folder / "figures").glob("*.png")):

@@ -35,7 +35,13 @@ class UpperLevels:
     """
 
     def __init__(
-        self, shape: tuple[int, int], ranges: Sequence[WeightRange], config: UpperConfig, *, max_folds_percent: float, seed: int
+        self,
+        shape: tuple[int, int],
+        ranges: Sequence[WeightRange],
+        config: UpperConfig,
+        *,
+        max_folds_percent: float,
+        seed: int,
     ) -> None:
         generator = torch.Generator().manual_seed(seed)
         self.alpha = ALPHA_START_SPREAD * torch.randn(shape, generator=generator)

@@ -1,6 +1,7 @@
 """The lowest level: one step of the weights with Adam, and how that step answers to its gradient."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -27,7 +28,7 @@ class LowerStep:
         for weight, g in zip(self.weights, used, strict=True):
             weight.grad = g
         self.optimiser.param_groups[0]["lr"] = learning_rate
-        self.optimiser.step()
+        self.optimiser.step()  # pyright: ignore[reportUnknownMemberType]
         self.optimiser.zero_grad(set_to_none=True)
         return used
 
@@ -42,7 +43,7 @@ class LowerStep:
         """
         group = self.optimiser.param_groups[0]
         (b1, b2), eps = group["betas"], group["eps"]
-        found = []
+        found: list[Tensor] = []
         for weight, g in zip(self.weights, used_gradient, strict=True):
             state = self.optimiser.state[weight]
             step = float(state["step"])
@@ -64,13 +65,13 @@ class LowerStep:
             "exp_avg_sq": [s["exp_avg_sq"].clone() for s in states],
         }
 
-    def load(self, state: dict[str, list[Tensor] | int]) -> None:
+    def load(self, state: Mapping[str, Any]) -> None:
         """Continue from `state()`."""
         self.optimiser.state.clear()
         if not state["step"]:
             return
-        step = torch.tensor(float(state["step"]))  # type: ignore[arg-type]
-        for weight, m, v in zip(self.weights, state["exp_avg"], state["exp_avg_sq"], strict=True):  # type: ignore[arg-type]
+        step = torch.tensor(float(state["step"]))
+        for weight, m, v in zip(self.weights, state["exp_avg"], state["exp_avg_sq"], strict=True):
             self.optimiser.state[weight] = {
                 "step": step.clone(),
                 "exp_avg": _laid_out_like(weight, m),

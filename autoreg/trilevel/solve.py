@@ -44,7 +44,7 @@ class RoundParts:
     alpha_indirect: Tensor | None = None
     architecture_terms: Tensor | None = None
     loss_weights_gradient: Tensor | None = None
-    upper: dict[str, float] = field(default_factory=dict)
+    upper: dict[str, float] = field(default_factory=dict[str, float])
 
 
 def solve_round(problem: TriLevelProblem, lower: LowerStep, task: Round, reduce: Reduce) -> RoundParts:
@@ -59,18 +59,18 @@ def solve_round(problem: TriLevelProblem, lower: LowerStep, task: Round, reduce:
     observed = task.update_alpha or task.update_loss_weights
     steps = range(task.first_step, task.first_step + len(task.learning_rates))
     total = torch.zeros_like(lambda_)
+    parts = RoundParts(total)
     for step, learning_rate in zip(steps, task.learning_rates, strict=True):
-        last = step == steps[-1]
         terms = problem.train_terms(task.alpha, step)
         _check(terms, "weights", task.index, step)
         total += terms.detach().to(total)
-        if not (last and observed):
+        if observed and step == steps[-1]:
+            _observed_step(problem, lower, task, terms, reduce, parts)
+        else:
             gradient = gradients(terms @ lambda_.to(terms), weights)
             reduce(gradient)
             lower.apply(gradient, learning_rate)
-    parts = RoundParts(total / len(steps))
-    if observed:
-        _observed_step(problem, lower, task, terms, reduce, parts)
+    parts.terms = total / len(steps)
     return parts
 
 
@@ -82,7 +82,7 @@ def _observed_step(
     step, learning_rate = task.first_step + len(task.learning_rates) - 1, task.learning_rates[-1]
     before = [w.detach().clone() for w in weights]
     own = [gradients(term, weights, retain=True) for term in terms]  # this shard's grad_w l_i
-    factors = lambda_.tolist()
+    factors = [float(factor) for factor in lambda_]
     gradient = [
         torch.stack([factor * g for factor, g in zip(factors, column, strict=True)]).sum(0)
         for column in zip(*own, strict=True)

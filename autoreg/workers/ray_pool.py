@@ -163,4 +163,3 @@ def _first_line(error: BaseException) -> str:
 
 def _resources() -> str:
     return f"cluster holds {ray.cluster_resources()}, free are {ray.available_resources()}"
-

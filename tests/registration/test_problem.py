@@ -10,7 +10,7 @@ from problems import FixedPairs, normal, seeded, volume
 from torch import Tensor, nn
 
 from autoreg.losses import one_hot
-from autoreg.networks import Architecture, Genotype, Registration, Supernet, build_network
+from autoreg.networks import Architecture, Genotype, Registration, RegistrationNetwork, Supernet, build_network
 from autoreg.registration import objective as objective_module
 from autoreg.registration import problem as problem_module
 from autoreg.registration.batch import PairBatch, Side, load_batch
@@ -90,6 +90,7 @@ def test_shares_add_up_to_the_global_mean(count: int) -> None:
 
 def test_upper_objective_is_overlap_with_a_price_on_folding() -> None:
     problem = problem_of(derived())
+    assert isinstance(problem.network, RegistrationNetwork)
     for cell in problem.network.deformations:
         nn.init.normal_(cell.head.weight, std=3.0, generator=seeded(1))
     free, parts = problem.loss_weights_objective(None, 0)

@@ -7,7 +7,12 @@ import torch
 from autoreg.errors import InputError
 from autoreg.search.checkpoint import load_checkpoint, save_checkpoint
 
-STATE = {"rounds": 3, "driver": {"alpha": torch.ones(2, 2)}, "workers": {"weights": {"w": np.arange(3.0)}}, "history": [{"a": 1.5, "b": "x"}]}  # fmt: skip
+STATE = {
+    "rounds": 3,
+    "driver": {"alpha": torch.ones(2, 2)},
+    "workers": {"weights": {"w": np.arange(3.0)}},
+    "history": [{"a": 1.5, "b": "x"}],
+}
 
 
 def test_round_trip_with_plain_values_only(tmp_path):

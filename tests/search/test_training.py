@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import pytest
 
 from autoreg.errors import InputError
@@ -11,13 +13,14 @@ def test_learning_rate_rises_then_falls_to_nothing():
     assert rates[0] == pytest.approx(0.1)
     assert max(rates) == pytest.approx(rates[9], abs=0.05)
     assert rates[-1] < 1e-3
-    assert all(a >= b for a, b in zip(rates[10:], rates[11:], strict=False))
+    assert all(a >= b for a, b in pairwise(rates[10:]))
 
 
 def test_rounds_cover_all_steps_once():
     config = TrainConfig(steps=23, steps_per_round=10)
     driver = TrainDriver(config, {"a": 1.0}, score=ScoreConfig(), pairs=[])
-    steps = [s for i in range(driver.rounds) for s in range(driver.task(i).first_step, driver.task(i).first_step + len(driver.task(i).learning_rates))]  # fmt: skip
+    tasks = [driver.task(i) for i in range(driver.rounds)]
+    steps = [task.first_step + k for task in tasks for k in range(len(task.learning_rates))]
     assert steps == list(range(23))
 
 

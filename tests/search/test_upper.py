@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import torch
 
@@ -38,11 +40,15 @@ def test_alpha_and_lambda_move_against_their_gradients():
 def test_shares_of_workers_add_up():
     one, two = upper(), upper()
     whole = report()
-    halves = [
-        RoundReport(0, r, whole.terms, whole.alpha_direct / 2, whole.alpha_indirect, None, whole.loss_weights_gradient / 2,
-                    {k: v / 2 for k, v in whole.upper.items()})
-        for r in range(2)
-    ]  # fmt: skip
+    assert whole.alpha_direct is not None
+    assert whole.loss_weights_gradient is not None
+    half = replace(
+        whole,
+        alpha_direct=whole.alpha_direct / 2,
+        loss_weights_gradient=whole.loss_weights_gradient / 2,
+        upper={k: v / 2 for k, v in whole.upper.items()},
+    )
+    halves = [half, replace(half, rank=1)]
     logged = one.update([whole])
     assert two.update(halves) == logged
     assert torch.equal(one.alpha, two.alpha)

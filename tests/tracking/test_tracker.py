@@ -131,7 +131,7 @@ def test_a_child_is_a_run_of_its_own(tracker, home):
     assert seen(tracker, home)["history"] == {}
 
 
-@pytest.mark.parametrize("name, expected", [("a->b.conv3", "a-_b.conv3"), ("lambda.lncc 9/x", "lambda.lncc 9/x")])
+@pytest.mark.parametrize(("name", "expected"), [("a->b.conv3", "a-_b.conv3"), ("lambda.lncc 9/x", "lambda.lncc 9/x")])
 def test_metric_name_keeps_what_mlflow_allows(name, expected):
     assert metric_name(name) == expected
 
@@ -308,7 +308,7 @@ def test_changed_parameter_is_reported(home, caplog):
 
 
 @pytest.mark.parametrize(
-    "uri, run_id, text",
+    ("uri", "run_id", "text"),
     [
         (None, "nope", "a store that opens run nope, got: Run with id=nope not found"),
         ("http://127.0.0.1:9", None, "tracking uri http://127.0.0.1:9: expected a store that answers"),

@@ -109,7 +109,7 @@ def test_local_state_restores_bit_for_bit(tiny_spec):
 
 def test_evaluate_scores_every_pair_in_order(training_spec_):
     pool = LocalPool(training_spec_)
-    keys = pool.worker.volumes.keys()
+    keys = list(pool.worker.volumes)
     pairs = [(keys[0], keys[1]), (keys[2], keys[3]), (keys[1], keys[0])]
     rows = pool.evaluate(pairs)
     assert [(row["fixed"], row["moving"]) for row in rows] == pairs

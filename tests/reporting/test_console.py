@@ -1,0 +1,69 @@
+import math
+
+import pytest
+from rich.console import Console
+
+from autoreg.reporting import console
+from autoreg.reporting.console import as_text, cell, progress, table
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(None, "-"), (math.nan, "-"), (0.123456, "0.1235"), (12345.6, "12346"), (1e-5, "1e-05"), (7, "7"), ("a", "a")],
+)
+def test_cell(value, text):
+    assert cell(value) == text
+
+
+def test_table_has_rows_and_does_not_read_markup():
+    text = as_text(table([{"system": "[red]x", "dice": 0.5}, {"system": "y"}]))
+    assert "[red]x" in text
+    lines = text.splitlines()
+    assert sum("0.5" in line for line in lines) == 1
+    assert "-" in lines[-2]
+
+
+def test_columns_may_be_chosen_and_rows_may_be_absent():
+    assert "a" not in as_text(table([{"a": 1, "b": 2}], ["b"])).replace("─", "")
+    assert table([]).row_count == 0
+
+
+def run(total, capsys, **options):
+    with progress(total, "work [1]", **options) as advance:
+        for _ in range(total):
+            advance()
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    return captured.err.splitlines()
+
+
+@pytest.mark.parametrize(("total", "lines"), [(1000, 20), (40, 20), (3, 3)])
+def test_a_plain_line_about_every_twentieth(capsys, total, lines):
+    said = run(total, capsys)
+    assert len(said) == lines
+    assert said[-1].startswith(f"work [1] {total}/{total} (100%)")
+
+
+def test_the_time_left_is_in_proportion(capsys, monkeypatch):
+    now = iter([0.0, 60.0, 120.0])
+    monkeypatch.setattr(console.time, "monotonic", lambda: next(now))
+    with progress(4, "work") as advance:
+        advance()
+        advance()
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0] == "work 1/4 (25%), 0:01:00 spent, about 0:03:00 left"
+    assert lines[1] == "work 2/4 (50%), 0:02:00 spent, about 0:02:00 left"
+
+
+def test_quiet_says_nothing(capsys):
+    assert run(10, capsys, quiet=True) == []
+
+
+@pytest.mark.parametrize("quiet", [False, True])
+def test_a_terminal_gets_a_bar(capsys, monkeypatch, quiet):
+    def terminal(**options):
+        return Console(force_terminal=True, width=80, **options)
+
+    monkeypatch.setattr(console, "Console", terminal)
+    said = "\n".join(run(10, capsys, quiet=quiet))
+    assert ("10/10" in said) is not quiet
