@@ -45,7 +45,9 @@ class Choice:
     """result.json of the search that made the choice."""
 
 
-def search(config: Config, *, dataset: Path | None, output: Path, resume: bool = False, watch: Watch | None = None) -> Path:
+def search(
+    config: Config, *, dataset: Path | None, output: Path, resume: bool = False, watch: Watch | None = None
+) -> Path:
     """Search alpha and lambda together with the weights; the folder then holds genotype and loss weights.
 
     Raises:
@@ -308,7 +310,11 @@ def status(folder: Path) -> dict[str, Any]:
         left = (total - len(rows)) * float(rows["seconds"].tail(20).mean())
         told |= {"rounds": f"{len(rows)} of {total}", "workers": int(rows["workers"].iloc[-1])}
         told |= {"about left": f"{left:.0f} s"} if result["status"] != "finished" else {}
-        told |= {k: round(float(rows[k].dropna().iloc[-1]), 4) for k in ("val_dice", "folds_percent") if k in rows and rows[k].notna().any()}
+        told |= {
+            k: round(float(rows[k].dropna().iloc[-1]), 4)
+            for k in ("val_dice", "folds_percent")
+            if k in rows and rows[k].notna().any()
+        }
         told |= {c: round(float(rows[c].iloc[-1]), 4) for c in rows if str(c).startswith("lambda.")}
         age = time.time() - history.stat().st_mtime
         told["last round"] = f"{age:.0f} s ago"
@@ -322,7 +328,9 @@ def describe(config: Config, dataset: Path | None, folder: Path, command: str) -
     setting = open_setting(config, dataset)
     space = load_space(config.space, dims=setting.dims)
     roles = setting.roles(config.seed)
-    sizes = {name: len(getattr(roles, name)) for name in ("weights", "architecture", "loss_weights", "selection", "test")}
+    sizes = {
+        name: len(getattr(roles, name)) for name in ("weights", "architecture", "loss_weights", "selection", "test")
+    }
     budget = {
         "search": f"{config.search.rounds} rounds of {config.search.steps_per_round} steps, {config.search.relaxation}",
         "train": f"{config.train.steps} steps",
@@ -394,7 +402,10 @@ def _in_order(weights: Mapping[str, float], space: SearchSpace) -> dict[str, flo
 
 def _plain_network(network: Mapping[str, Any]) -> dict[str, Any]:
     """Lists instead of tuples, as a file keeps them."""
-    return {k: _plain_network(v) if isinstance(v, Mapping) else list(v) if isinstance(v, tuple) else v for k, v in network.items()}
+    return {
+        k: _plain_network(v) if isinstance(v, Mapping) else list(v) if isinstance(v, tuple) else v
+        for k, v in network.items()
+    }
 
 
 def _write_choice(output: Path, choice: Choice, weights: Mapping[str, float]) -> None:
@@ -442,7 +453,10 @@ def _last_values(run: Run, names: tuple[str, ...]) -> dict[str, float]:
 def _record_evaluation(folder: Path, output: Path, setting: Setting, split: str, metrics: Mapping[str, float]) -> None:
     """result.json beside the pairs, and the figures in the model's own run."""
     trained = read_result(folder) if (folder / "result.json").exists() else {}
-    carried = {k: trained.get(k) for k in ("seed", "version", "commit", "device_seconds", "genotype", "loss_weights", "mlflow_run_id")}
+    carried = {
+        k: trained.get(k)
+        for k in ("seed", "version", "commit", "device_seconds", "genotype", "loss_weights", "mlflow_run_id")
+    }
     write_json(
         output / "result.json",
         {
@@ -464,7 +478,9 @@ def _track_evaluation(folder: Path, output: Path, split: str, metrics: Mapping[s
     if not trained.get("mlflow_run_id"):
         return
     uri = trained["mlflow_tracking_uri"]
-    with open_tracker(uri, experiment=trained["dataset"], run_name=folder.name, run_id=trained["mlflow_run_id"], home=folder) as tracker:
+    with open_tracker(
+        uri, experiment=trained["dataset"], run_name=folder.name, run_id=trained["mlflow_run_id"], home=folder
+    ) as tracker:
         tracker.metrics({f"{split}.{k.removeprefix('test_')}": float(v) for k, v in metrics.items() if v == v}, step=0)
         for file in (output / "pairs.parquet", *sorted((output / "figures").glob("*.png"))):
             tracker.artifact(file, split)
@@ -477,7 +493,9 @@ def _track_comparison(runs: list[Path], output: Path) -> None:
         return
     tags = {"command": "compare", "compared": ", ".join(str(run) for run in runs)}
     uri = first["mlflow_tracking_uri"]
-    with open_tracker(uri, experiment=first["dataset"], run_name=f"compare {output.name}", home=output, tags=tags) as tracker:
+    with open_tracker(
+        uri, experiment=first["dataset"], run_name=f"compare {output.name}", home=output, tags=tags
+    ) as tracker:
         for file in sorted(output.glob("compar*.*")):
             tracker.artifact(file)
 

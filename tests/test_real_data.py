@@ -47,8 +47,20 @@ def test_search_train_evaluate(data, tmp_path, name, config, rounds, steps):
     sets = [f"search.rounds={rounds}", "search.warmup_rounds=2", "search.steps_per_round=2", f"train.steps={steps}"]
     sets += ["train.selection_pairs=2", f"tracking.home={tmp_path / 'home'}"]
     options = [word for value in sets for word in ("--set", value)]
-    autoreg("search", CONFIGS / f"{config}.yaml", "--dataset", dataset, "--output", tmp_path / "search", "--quiet", *options)
-    autoreg("train", "--search", tmp_path / "search", "--dataset", dataset, "--output", tmp_path / "model", "--quiet", *options)
+    autoreg(
+        "search", CONFIGS / f"{config}.yaml", "--dataset", dataset, "--output", tmp_path / "search", "--quiet", *options
+    )
+    autoreg(
+        "train",
+        "--search",
+        tmp_path / "search",
+        "--dataset",
+        dataset,
+        "--output",
+        tmp_path / "model",
+        "--quiet",
+        *options,
+    )
     autoreg("evaluate", tmp_path / "model", "--dataset", dataset, "--quiet")
     metrics = json.loads((tmp_path / "model" / "test" / "result.json").read_text())["metrics"]
     pairs = pd.read_parquet(tmp_path / "model" / "test" / "pairs.parquet")

@@ -256,7 +256,7 @@ def _check_splits(description: Description, dataset: Dataset) -> None:
 
 def _check_pairs(description: Description, dataset: Dataset) -> None:
     for field, pairs in dataset.pair_lists.items():
-        split = next((known for known in SPLITS if field.startswith(f"{known}_pairs")), SPLITS[-1])
+        split: Split = next((known for known in SPLITS if field.startswith(f"{known}_pairs")), SPLITS[-1])
         members = set(dataset.split(split))
         for key in sorted({key for pair in pairs for key in pair}):
             if key not in dataset.entries:

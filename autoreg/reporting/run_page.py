@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 import pandas as pd
@@ -136,8 +137,9 @@ def _cost(result: Mapping[str, Any]) -> list[Section]:
 
 def _repeat(run: Path, result: Mapping[str, Any]) -> list[Section]:
     has_genotype = (run / "genotype.yaml").exists()
-    network = f"--genotype {run}/genotype.yaml" if has_genotype else f"--network {result.get('network')}"
-    names = {"run": run, "model": run.parent, "network": network, "split": result.get("split", "test")}
+    shell = quote(str(run))
+    network = f"--genotype {shell}/genotype.yaml" if has_genotype else f"--network {result.get('network')}"
+    names = {"run": shell, "model": quote(str(run.parent)), "network": network, "split": result.get("split", "test")}
     lines = [line.format(**names) for line in _REPEAT.get(str(result.get("command")), [])]
     sections = [Section("Commands to repeat and go on", code="\n".join(lines))] if lines else []
     config = run / "config.yaml"

@@ -32,6 +32,7 @@ def test_seed_decides_and_types_stay(shape):
     image = torch.rand(2, 1, *shape)
     mask, labels = ball(shape).expand(2, -1, *shape), ball(shape).expand(2, -1, *shape).long() * 7
     moved, moved_mask, moved_labels = random_affine(image, mask, labels, generator=generator())
+    assert moved_labels is not None
     assert moved.shape == image.shape and moved_mask.dtype == torch.bool and moved_labels.dtype == torch.int64
     assert set(moved_labels.unique().tolist()) == {0, 7}
     assert torch.equal(moved_mask * 7, moved_labels)

@@ -18,6 +18,7 @@ POSITIVE = DataConfig(percentiles=(0, 100))
         (POSITIVE, [-1, 0, 1, 3, 2], [0, 0, 0, 1, 0.5], [0, 0, 1, 1, 1]),
         (DataConfig(percentiles=(25, 75)), [0, 1, 2, 3, 4, 5], [0, 0, 0, 0.5, 1, 1], [0, 1, 1, 1, 1, 1]),
         (POSITIVE, [0, 7, 7], [0, 1, 1], [0, 1, 1]),  # a mask
+        (POSITIVE, [-5, 0, 7, 7], [0, 0, 1, 1], [0, 0, 1, 1]),
     ],
 )
 def test_foreground_percentiles_become_0_and_1(config, raw, image, foreground):
@@ -37,6 +38,7 @@ def test_volume_of_an_entry(tmp_path):
     write_nifti(image, np.array([[0, 1, 3]], np.float32), np.diag([2.0, 2.0, 2.0, 1.0]))
     write_nifti(label, np.array([[0, 4, 4]], np.uint8), np.eye(4))
     volume = load_volume(Entry("a", "a", "0000", image, label), POSITIVE)
+    assert volume.labels is not None
     assert (volume.image.tolist(), volume.labels.tolist(), volume.spacing) == ([[0, 0, 1]], [[0, 4, 4]], (2.0, 2.0))
     assert load_volume(Entry("a", "a", "0000", image, None), POSITIVE).labels is None
 

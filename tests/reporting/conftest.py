@@ -1,41 +1,23 @@
 """Small run folders with real files."""
 
-from pathlib import Path
+from functools import partial
 
 import numpy as np
 import pandas as pd
 import pytest
-from run_folders import pair_rows, write_result
+from run_folders import write_evaluated, write_tuned
 
 
 @pytest.fixture
 def evaluated(tmp_path):
-    """Makes an evaluated run folder: name, Dice of the six pairs, device-seconds by phase."""
-
-    def make(name: str, dice, seconds: dict[str, float], *, command: str = "train", rows=None, **fields) -> Path:
-        folder = tmp_path / name
-        write_result(folder, command=command, device_seconds=seconds, **{"metrics": {"val_dice": 0.7}} | fields)
-        write_result(folder / "test", command="evaluate", metrics={})
-        (pair_rows(dice) if rows is None else rows).to_parquet(folder / "test" / "pairs.parquet")
-        return folder
-
-    return make
+    """`write_evaluated` in this test's folder."""
+    return partial(write_evaluated, tmp_path)
 
 
 @pytest.fixture
-def tuned(evaluated):
-    """A study of three finished trials of 100 device-seconds each, and one stopped after 20."""
-    folder = evaluated("optuna", [0.7] * 6, {"trials": 320.0}, command="tune")
-    trials = {
-        "trial": [0, 1, 2, 3],
-        "status": ["finished", "finished", "finished", "stopped"],
-        "score": [0.6, 0.7, 0.65, 0.9],
-        "val_dice": [0.6, 0.72, 0.66, np.nan],
-        "device_seconds": [100.0, 100.0, 100.0, 20.0],
-        "learning_rate": [1e-3, 2e-3, 3e-3, 4e-3],
-    }
-    pd.DataFrame(trials).to_parquet(folder / "trials.parquet")
-    return folder
+def tuned(tmp_path):
+    """`write_tuned` in this test's folder."""
+    return write_tuned(tmp_path)
 
 
 @pytest.fixture

@@ -22,3 +22,29 @@ def pair_rows(dice, *, pairs=PAIRS, labels=(1, 2)) -> pd.DataFrame:
 def write_result(folder: Path, **fields: object) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "result.json").write_text(json.dumps({"status": "finished", "name": folder.name, **FIELDS} | fields))
+
+
+def write_evaluated(
+    home: Path, name: str, dice, seconds: dict[str, float], *, command: str = "train", rows=None, **fields: object
+) -> Path:
+    """An evaluated run folder below `home`, from the Dice of the six pairs and device-seconds by phase."""
+    folder = home / name
+    write_result(folder, command=command, device_seconds=seconds, **{"metrics": {"val_dice": 0.7}} | fields)
+    write_result(folder / "test", command="evaluate", metrics={})
+    (pair_rows(dice) if rows is None else rows).to_parquet(folder / "test" / "pairs.parquet")
+    return folder
+
+
+def write_tuned(home: Path) -> Path:
+    """A study of three finished trials of 100 device-seconds each, and one stopped after 20."""
+    folder = write_evaluated(home, "optuna", [0.7] * 6, {"trials": 320.0}, command="tune")
+    trials = {
+        "trial": [0, 1, 2, 3],
+        "status": ["finished", "finished", "finished", "stopped"],
+        "score": [0.6, 0.7, 0.65, 0.9],
+        "val_dice": [0.6, 0.72, 0.66, float("nan")],
+        "device_seconds": [100.0, 100.0, 100.0, 20.0],
+        "learning_rate": [1e-3, 2e-3, 3e-3, 4e-3],
+    }
+    pd.DataFrame(trials).to_parquet(folder / "trials.parquet")
+    return folder

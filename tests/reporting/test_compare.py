@@ -2,7 +2,7 @@ import json
 
 import pandas as pd
 import pytest
-from run_folders import PAIRS, pair_rows
+from run_folders import PAIRS, pair_rows, write_evaluated, write_tuned
 
 from autoreg.errors import InputError
 from autoreg.reporting.compare import compare_runs
@@ -11,14 +11,13 @@ OURS = [0.80, 0.81, 0.82, 0.83, 0.84, 0.85]
 PLAIN = [0.79, 0.79, 0.79, 0.79, 0.79, 0.79]
 
 
-@pytest.fixture
-def compared(evaluated, tuned, tmp_path):
-    ours = evaluated(
-        "ours", OURS, {"search": 150.0, "train": 50.0}, metrics={"val_dice": 0.75},
-        wasted_seconds={"train": 5.0},
-    )  # fmt: skip
-    plain = evaluated("plain", PLAIN, {"train": 50.0})
-    return compare_runs([ours, plain, tuned], output=tmp_path / "out")
+@pytest.fixture(scope="module")
+def compared(tmp_path_factory):
+    home = tmp_path_factory.mktemp("runs")
+    rest = {"metrics": {"val_dice": 0.75}, "wasted_seconds": {"train": 5.0}}
+    ours = write_evaluated(home, "ours", OURS, {"search": 150.0, "train": 50.0}, **rest)
+    plain = write_evaluated(home, "plain", PLAIN, {"train": 50.0})
+    return compare_runs([ours, plain, write_tuned(home)], output=home / "out")
 
 
 def row(comparison, system):

@@ -34,7 +34,7 @@ def test_alpha_heatmap_marks_the_choice_of_the_last_round(history):
 def test_a_primitive_that_an_edge_lacks_stays_blank(history):
     history = history.drop(columns="alpha.level1.cell.1.c")
     values = figures.alpha_heatmap(history, *figures.alpha_axes(history)).axes[0].images[0].get_array()
-    assert np.ma.getmaskarray(values).tolist() == [[False] * 3, [False, False, True]]
+    assert np.ma.getmaskarray(np.ma.asarray(values)).tolist() == [[False] * 3, [False, False, True]]
 
 
 @pytest.mark.parametrize(
@@ -44,7 +44,7 @@ def test_lambda_paths(history, drop, panels):
     figure = figures.lambda_paths(history.drop(columns=drop))
     assert titles(figure) == panels
     assert figure.axes[0].get_yscale() == "log"
-    np.testing.assert_allclose(figure.axes[0].lines[1].get_ydata(), 2.0 ** np.arange(6))
+    np.testing.assert_allclose(np.asarray(figure.axes[0].lines[1].get_ydata()), 2.0 ** np.arange(6))
     assert is_png(figure)
 
 
@@ -142,8 +142,8 @@ def test_deformation_grid_moves_by_the_displacement(shape, planes):
     figure = figures.deformation_grid(field)
     assert len(figure.axes) == planes
     line = figure.axes[-1].lines[0]  # first column of the last plane: axis 0 across, axis 1 up
-    np.testing.assert_allclose(line.get_ydata(), 3.0)
-    np.testing.assert_allclose(line.get_xdata(), np.arange(12))
+    np.testing.assert_allclose(np.asarray(line.get_ydata()), 3.0)
+    np.testing.assert_allclose(np.asarray(line.get_xdata()), np.arange(12))
 
 
 def test_figures_leave_pyplot_alone(history):

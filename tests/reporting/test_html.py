@@ -118,12 +118,12 @@ def test_report_of_a_study_has_the_best_trial_first(tuned):
 
 
 def test_report_of_an_evaluation(tmp_path):
-    folder = tmp_path / "model" / "test"
+    folder = tmp_path / "my model" / "test"
     write_result(folder, command="evaluate", split="val", metrics={"test_dice": 0.7})
     pair_rows([0.7] * 6).to_parquet(folder / "pairs.parquet")
     parsed = page(run_report(folder))
     assert images(parsed) == ["Dice of 6 pairs, mean Dice 0.7"]
-    assert f"autoreg evaluate {folder.parent} --dataset D.json --split val" in parsed.text
+    assert f"autoreg evaluate '{folder.parent}' --dataset D.json --split val" in parsed.text
 
 
 def test_report_of_pairs_without_labels(tmp_path):
