@@ -135,12 +135,12 @@ def search(config: Any, dataset: Path | None, output: Path | None, resume: bool,
     Example:
       autoreg search launchers/configs/hippocampus.yaml --dataset data/hippocampus/dataset.json --workers 2
     """
-    from autoreg import experiment
+    from autoreg import account, experiment
     from autoreg.reporting.watch import Watch
 
     folder = _folder(output, config, dataset, "search", resume=resume)
     if dry_run:
-        return _announce(experiment.describe(config, dataset, folder, "search"))
+        return _announce(account.describe(config, dataset, folder, "search"))
     experiment.search(config, dataset=dataset, output=folder, resume=resume, watch=Watch(quiet=quiet))
     _show_result(folder)
     _announce({"next": f"autoreg train --search {folder}"})
@@ -179,16 +179,15 @@ def _train(
     quiet: bool,
     dry_run: bool,
 ) -> None:
-    from autoreg import experiment
+    from autoreg import account, experiment
+    from autoreg.choice import choose
     from autoreg.reporting.watch import Watch
 
-    choice = experiment.choose(
-        config, search_folder=search_folder, genotype=genotype, loss_weights=loss_weights, network=network
-    )
+    choice = choose(config, search_folder=search_folder, genotype=genotype, loss_weights=loss_weights, network=network)
     default = search_folder / "train" if search_folder and not output else output
     folder = _folder(default, config, dataset, f"train-{network or 'genotype'}", resume=resume)
     if dry_run:
-        return _announce(experiment.describe(config, dataset, folder, "train"))
+        return _announce(account.describe(config, dataset, folder, "train"))
     experiment.train(config, choice, dataset=dataset, output=folder, resume=resume, watch=Watch(quiet=quiet))
     _show_result(folder)
     _announce({"next": f"autoreg evaluate {folder}"})
@@ -264,14 +263,14 @@ def tune(
     """
     from dataclasses import replace
 
-    from autoreg import experiment
+    from autoreg import account, experiment
     from autoreg.reporting.watch import Watch
 
     if trials is not None:
         config = replace(config, tune=replace(config.tune, trials=trials))
     folder = _folder(output, config, dataset, "tune", resume=resume)
     if dry_run:
-        return _announce(experiment.describe(config, dataset, folder, "tune"))
+        return _announce(account.describe(config, dataset, folder, "tune"))
     experiment.tune(config, dataset=dataset, output=folder, resume=resume, watch=Watch(quiet=quiet))
     _show_result(folder)
     _announce({"next": f"autoreg evaluate {folder}"})
@@ -315,9 +314,9 @@ def status(folder: Path) -> None:
     Example:
       autoreg status runs/hippocampus/search-1
     """
-    from autoreg import experiment
+    from autoreg import account
 
-    _announce(experiment.status(folder))
+    _announce(account.status(folder))
 
 
 @main.command()

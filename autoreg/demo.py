@@ -6,6 +6,7 @@ from pathlib import Path
 import click
 
 from autoreg import experiment
+from autoreg.choice import choose
 from autoreg.config import Config, config_from_dict, read_yaml, shipped
 from autoreg.data.synthetic import make_phantoms
 from autoreg.reporting.watch import Watch
@@ -15,13 +16,7 @@ SUBJECTS = 20
 
 
 def tell(output: Path, *, seed: int, watch: Watch) -> Path:
-    """Run the demo into a folder; returns the comparison's folder.
-
-    Raises:
-        InputError: the folder is not empty.
-    """
-    if output.exists() and any(output.iterdir()):
-        raise InputError(f"{output}: expected an empty or new folder; remove it or choose another --output")
+    """Run the demo into a folder, or what is left of it; returns the comparison's folder."""
     config = config_from_dict(read_yaml(shipped("launchers") / "configs" / "demo.yaml") | {"seed": seed}, "demo.yaml")
     say = click.echo if not watch.quiet else (lambda text: None)
     shape = (40, 48, 40)
@@ -73,7 +68,7 @@ def _trained(
     search_folder: Path | None = None,
     network: str | None = None,
 ) -> Path:
-    choice = experiment.choose(config, search_folder=search_folder, network=network)
+    choice = choose(config, search_folder=search_folder, network=network)
     if not _finished(output):
         experiment.train(config, choice, dataset=dataset, output=output, resume=True, watch=watch)
     experiment.evaluate(output, dataset=dataset, watch=watch)

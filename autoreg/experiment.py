@@ -1,48 +1,32 @@
 """Start here: each command as one short function, configuration in, result out."""
 
 import shutil
-import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import torch
 
+from autoreg.choice import Choice, fit_dims, in_order, plain_network, write_choice
 from autoreg.config import Config, config_from_dict, config_to_dict, load_space, read_yaml, write_yaml
-from autoreg.data.volume import Volume
-from autoreg.errors import AutoRegError, InputError, SearchSpaceError
+from autoreg.errors import AutoRegError, InputError
 from autoreg.evaluation.fields import save_fields
 from autoreg.evaluation.files import register_files, write_transform, write_warped, write_warped_labels
 from autoreg.evaluation.pairs import evaluate_pairs, summary
 from autoreg.metrics import folds_percent
-from autoreg.networks import Genotype, weight_count
-from autoreg.registration.model import Model, load_model, save_model
+from autoreg.networks import weight_count
+from autoreg.pictures import draw_history, draw_pair
+from autoreg.records import record_evaluation, track_comparison, track_evaluation
+from autoreg.registration.model import load_model, save_model
 from autoreg.registration.score import register_pair
-from autoreg.registration.space import SearchSpace
 from autoreg.reporting.compare import compare_runs
-from autoreg.reporting.figures import alpha_axes, alpha_heatmap, lambda_paths, overlay, training_curve
-from autoreg.reporting.html import run_report
 from autoreg.reporting.watch import Watch
 from autoreg.search.controller import SearchDriver
 from autoreg.search.rounds import run_rounds
-from autoreg.search.run import Run, RunPlan, open_run, read_result, write_json
+from autoreg.search.run import Run, RunPlan, open_run, read_result
 from autoreg.search.training import TrainDriver
 from autoreg.setting import Setting, open_pool, open_setting, search_spec, training_spec
-from autoreg.spatial import warp
-from autoreg.tracking.ledger import read_costs
-from autoreg.tracking.mlflow_tracker import open_tracker
-
-
-@dataclass(frozen=True)
-class Choice:
-    """What a training takes as given: a network, its loss weights, and where they come from."""
-
-    network: dict[str, Any]
-    loss_weights: dict[str, float]
-    source: dict[str, Any] | None = None
-    """result.json of the search that made the choice."""
 
 
 def search(
@@ -61,7 +45,7 @@ def search(
     driver = SearchDriver(space, config.search, max_folds_percent=config.score.max_folds_percent, seed=config.seed)
     watch = watch or Watch()
     with open_run(_plan("search", config, setting, output), resume=resume, progress=watch.counter("search")) as run:
-        write_yaml(output / "config.yaml", config_to_dict(config))
+        write_yaml(output / "config.yaml", run.plan.config)
         run.tracker.tags({"roles_shared": "; ".join(roles.notes) or "none"})
         with open_pool(spec, config, run.journal.ledger.heartbeat) as pool:
             run_rounds(driver, pool, run.journal, resume=resume)
@@ -74,7 +58,7 @@ def search(
             loss_weights=loss_weights,
             roles_shared=list(roles.notes),
         )
-        _draw_history(run)
+        draw_history(run)
     return output
 
 
@@ -96,26 +80,27 @@ def train(
     setting = open_setting(config, dataset)
     space = load_space(config.space, dims=setting.dims)
     roles = setting.roles(config.seed)
-    spec = training_spec(config, setting, space, roles, choice.network)
-    weights = _in_order(choice.loss_weights, space)
+    network = fit_dims(choice.network, setting.dims)
+    spec = training_spec(config, setting, space, roles, network)
+    weights = in_order(choice.loss_weights, space)
     driver = TrainDriver(config.train, weights, score=config.score, pairs=setting.selection_pairs(roles))
     earlier = choice.source["device_seconds"] if choice.source else {}
     watch = watch or Watch()
     plan = replace(_plan("train", config, setting, output), parent=choice.source, tracked=tracked)
     with open_run(plan, resume=resume, progress=watch.counter("train"), earlier_seconds=earlier) as run:
-        write_yaml(output / "config.yaml", config_to_dict(config))
+        write_yaml(output / "config.yaml", run.plan.config)
         with open_pool(spec, config, run.journal.ledger.heartbeat) as pool:
             run_rounds(driver, pool, run.journal, resume=resume)
         save_model(
             output / "model.pt",
-            description=_plain_network(choice.network),
+            description=plain_network(network),
             weights={k: torch.as_tensor(v) for k, v in driver.best["weights"].items()},
             data={"foreground": config.data.foreground, "percentiles": list(config.data.percentiles)},
             labels=setting.labels,
             loss_weights=weights,
             common_affine=setting.common_affine,
         )
-        _write_choice(output, choice, weights)
+        write_choice(output, choice, weights)
         run.finish(
             metrics={**driver.best["summary"], "weights": weight_count(load_model(output).network)},
             genotype=choice.network.get("genotype", {}).get("edges"),
@@ -123,7 +108,7 @@ def train(
             network=choice.network.get("name", "autoreg" if "genotype" in choice.network else None),
         )
         if tracked:
-            _draw_history(run)
+            draw_history(run)
     return output
 
 
@@ -157,7 +142,7 @@ def tune(
     )
     watch = watch or Watch()
     with open_run(_plan("tune", config, setting, output), resume=resume) as run:
-        write_yaml(output / "config.yaml", config_to_dict(config))
+        write_yaml(output / "config.yaml", run.plan.config)
         record = run_study(
             train_trial,
             {"config": config_to_dict(config), "dataset": str(Path(setting.dataset.path).resolve())},
@@ -254,9 +239,10 @@ def evaluate(
     if fields:
         save_fields(output / "fields", model, setting.volumes, pairs, device=_device())
     metrics = summary(frame)
-    _record_evaluation(folder, output, setting, split, metrics)
-    _draw_pair(model, setting, pairs[0], output)
-    _track_evaluation(folder, output, split, metrics)
+    record_evaluation(folder, output, setting, split, metrics)
+    displacement = register_pair(model.network, setting.volumes, pairs[0], device=_device())
+    draw_pair(setting.volumes[pairs[0][0]], setting.volumes[pairs[0][1]], displacement, output)
+    track_evaluation(folder, output, split, metrics)
     return output
 
 
@@ -293,125 +279,8 @@ def compare(runs: list[Path], *, output: Path | None = None) -> str:
     """The comparison's table as text; the folder has it as CSV, Markdown, PNG and HTML. Raises InputError."""
     output = output or runs[0].parent / "compare"
     comparison = compare_runs(runs, output=output)
-    _track_comparison(runs, output)
+    track_comparison(runs, output)
     return f"{comparison.text()}\n\nreport: {output / 'compare.html'}"
-
-
-def status(folder: Path) -> dict[str, Any]:
-    """What a run is doing, from its files alone. Raises InputError when it is no run's folder."""
-    result = read_result(folder)
-    told = {"command": result["command"], "status": result["status"], "dataset": result.get("dataset")}
-    history = folder / "history.parquet"
-    if history.exists():
-        rows = pd.read_parquet(history)
-        config = read_yaml(folder / "config.yaml")
-        section = config[result["command"]]
-        total = section["rounds"] if "rounds" in section else -(-section["steps"] // section["steps_per_round"])
-        left = (total - len(rows)) * float(rows["seconds"].tail(20).mean())
-        told |= {"rounds": f"{len(rows)} of {total}", "workers": int(rows["workers"].iloc[-1])}
-        told |= {"about left": f"{left:.0f} s"} if result["status"] != "finished" else {}
-        told |= {
-            k: round(float(rows[k].dropna().iloc[-1]), 4)
-            for k in ("val_dice", "folds_percent")
-            if k in rows and rows[k].notna().any()
-        }
-        told |= {c: round(float(rows[c].iloc[-1]), 4) for c in rows if str(c).startswith("lambda.")}
-        age = time.time() - history.stat().st_mtime
-        told["last round"] = f"{age:.0f} s ago"
-    costs = read_costs(folder / "cost.jsonl")
-    told["device-seconds"] = round(float(costs["device_seconds"].sum() + costs["wasted_seconds"].sum()), 1)
-    return told
-
-
-def describe(config: Config, dataset: Path | None, folder: Path, command: str) -> dict[str, Any]:
-    """What a command would do, after checking everything that it needs. Raises InputError."""
-    setting = open_setting(config, dataset)
-    space = load_space(config.space, dims=setting.dims)
-    roles = setting.roles(config.seed)
-    sizes = {
-        name: len(getattr(roles, name)) for name in ("weights", "architecture", "loss_weights", "selection", "test")
-    }
-    budget = {
-        "search": f"{config.search.rounds} rounds of {config.search.steps_per_round} steps, {config.search.relaxation}",
-        "train": f"{config.train.steps} steps",
-        "tune": f"{config.tune.trials} trials of {config.train.steps} steps",
-    }[command]
-    return {
-        "command": command,
-        "folder": folder,
-        "data set": f"{setting.dataset.name}, {len(setting.volumes)} volumes",
-        "subjects": ", ".join(f"{name} {size}" for name, size in sizes.items()),
-        "shared": "; ".join(roles.notes) or "nothing",
-        "space": f"{space.name}: {len(space.architecture.edges())} edges, {len(space.primitives)} primitives, "
-        f"terms {', '.join(term.name for term in space.terms)}",
-        "budget": budget,
-        "workers": f"{config.workers.count} with {config.workers.threads} threads and {config.workers.gpus:g} GPUs each",
-    }
-
-
-def choose(
-    config: Config,
-    *,
-    search_folder: Path | None = None,
-    genotype: Path | None = None,
-    loss_weights: Path | None = None,
-    network: str | None = None,
-) -> Choice:
-    """What `autoreg train` was told to train; loss weights default to the search space's starts.
-
-    Raises:
-        InputError: none or several were given, or a file cannot be read.
-    """
-    given = [name for name, v in (("--search", search_folder), ("--genotype", genotype), ("--network", network)) if v]
-    if len(given) != 1:
-        raise InputError(f"train: expected one of --search, --genotype, --network, got {', '.join(given) or 'none'}")
-    source = None
-    if search_folder:
-        source = read_result(search_folder)
-        genotype = search_folder / "genotype.yaml"
-        loss_weights = loss_weights or search_folder / "loss_weights.yaml"
-    space = load_space(config.space, dims=3)
-    weights = {term.name: 1.0 if term.reference else term.start for term in space.terms}
-    if loss_weights:
-        weights = _read_loss_weights(loss_weights)
-    if genotype:
-        try:
-            described: dict[str, Any] = {"genotype": Genotype.from_dict(read_yaml(genotype)).to_dict()}
-        except SearchSpaceError as error:
-            raise SearchSpaceError(f"{genotype}: {error}") from error
-    else:
-        described = {"name": network, "architecture": asdict(space.architecture)}
-    return Choice(described, weights, source)
-
-
-def _read_loss_weights(path: Path) -> dict[str, float]:
-    values = read_yaml(path)
-    for name, value in values.items():
-        if not isinstance(value, (int, float)) or isinstance(value, bool) or not value >= 0:
-            raise SearchSpaceError(f"{path}: {name}: expected a number of at least 0, got {value!r}")
-    return {str(k): float(v) for k, v in values.items()}
-
-
-def _in_order(weights: Mapping[str, float], space: SearchSpace) -> dict[str, float]:
-    """Loss weights in the order of the space's terms. Raises SearchSpaceError when names differ."""
-    names = [term.name for term in space.terms]
-    if set(names) != set(weights):
-        raise SearchSpaceError(f"loss weights: expected the terms {names} of space {space.name}, got {list(weights)}")
-    return {name: float(weights[name]) for name in names}
-
-
-def _plain_network(network: Mapping[str, Any]) -> dict[str, Any]:
-    """Lists instead of tuples, as a file keeps them."""
-    return {
-        k: _plain_network(v) if isinstance(v, Mapping) else list(v) if isinstance(v, tuple) else v
-        for k, v in network.items()
-    }
-
-
-def _write_choice(output: Path, choice: Choice, weights: Mapping[str, float]) -> None:
-    if "genotype" in choice.network:
-        write_yaml(output / "genotype.yaml", choice.network["genotype"])
-    write_yaml(output / "loss_weights.yaml", weights)
 
 
 def _plan(command: str, config: Config, setting: Setting, output: Path) -> RunPlan:
@@ -421,7 +290,7 @@ def _plan(command: str, config: Config, setting: Setting, output: Path) -> RunPl
         seed=config.seed,
         dataset_name=setting.dataset.name,
         dataset_hash=setting.dataset.fingerprint,
-        config=config_to_dict(config),
+        config=config_to_dict(replace(config, dataset=str(setting.dataset.path.resolve()))),
         experiment=config.tracking.experiment or setting.dataset.name,
         tracking_uri=config.tracking.uri,
         home=Path(config.tracking.home),
@@ -448,85 +317,6 @@ def _copy_model(trial: Path, output: Path) -> dict[str, Any]:
 def _last_values(run: Run, names: tuple[str, ...]) -> dict[str, float]:
     last = run.journal.rows[-1] if run.journal.rows else {}
     return {name: float(last[name]) for name in names if name in last}
-
-
-def _record_evaluation(folder: Path, output: Path, setting: Setting, split: str, metrics: Mapping[str, float]) -> None:
-    """result.json beside the pairs, and the figures in the model's own run."""
-    trained = read_result(folder) if (folder / "result.json").exists() else {}
-    carried = {
-        k: trained.get(k)
-        for k in ("seed", "version", "commit", "device_seconds", "genotype", "loss_weights", "mlflow_run_id")
-    }
-    write_json(
-        output / "result.json",
-        {
-            "command": "evaluate",
-            "name": folder.name,
-            "status": "finished",
-            "split": split,
-            "dataset": setting.dataset.name,
-            "dataset_hash": setting.dataset.fingerprint,
-            **carried,
-            "metrics": dict(metrics),
-        },
-    )
-
-
-def _track_evaluation(folder: Path, output: Path, split: str, metrics: Mapping[str, float]) -> None:
-    """The evaluation as metrics and files of the model's own run."""
-    trained = read_result(folder) if (folder / "result.json").exists() else {}
-    if not trained.get("mlflow_run_id"):
-        return
-    uri = trained["mlflow_tracking_uri"]
-    with open_tracker(
-        uri, experiment=trained["dataset"], run_name=folder.name, run_id=trained["mlflow_run_id"], home=folder
-    ) as tracker:
-        tracker.metrics({f"{split}.{k.removeprefix('test_')}": float(v) for k, v in metrics.items() if v == v}, step=0)
-        for file in (output / "pairs.parquet", *sorted((output / "figures").glob("*.png"))):
-            tracker.artifact(file, split)
-
-
-def _track_comparison(runs: list[Path], output: Path) -> None:
-    """The comparison as a run of its own, next to the first of the compared."""
-    first = read_result(runs[0])
-    if not first.get("mlflow_run_id"):
-        return
-    tags = {"command": "compare", "compared": ", ".join(str(run) for run in runs)}
-    uri = first["mlflow_tracking_uri"]
-    with open_tracker(
-        uri, experiment=first["dataset"], run_name=f"compare {output.name}", home=output, tags=tags
-    ) as tracker:
-        for file in sorted(output.glob("compar*.*")):
-            tracker.artifact(file)
-
-
-def _draw_history(run: Run) -> None:
-    """Pictures of the run from its history, and its report."""
-    history = pd.DataFrame(run.journal.rows)
-    figures = run.folder / "figures"
-    figures.mkdir(exist_ok=True)
-    drawn = {"objectives": training_curve(history)}
-    if run.plan.command == "search":
-        drawn |= {"alpha": alpha_heatmap(history, *alpha_axes(history)), "lambda": lambda_paths(history)}
-    for name, figure in drawn.items():
-        figure.savefig(figures / f"{name}.png", dpi=130)
-    run_report(run.folder)
-
-
-def _draw_pair(model: Model, setting: Setting, pair: tuple[str, str], output: Path) -> None:
-    """The first pair as pictures: warped overlays and deformation grid."""
-    displacement = register_pair(model.network, setting.volumes, pair, device=_device())
-    fixed, moving = (setting.volumes[key] for key in pair)
-    figures = output / "figures"
-    figures.mkdir(exist_ok=True)
-    _overlay(fixed, moving, displacement).savefig(figures / "overlay.png", dpi=110)
-    run_report(output)
-
-
-def _overlay(fixed: Volume, moving: Volume, displacement: torch.Tensor) -> Any:
-    image = torch.from_numpy(moving.image.copy())[None, None]
-    warped = warp(image, displacement.cpu())[0, 0].numpy()
-    return overlay(fixed.image, moving.image, warped, displacement[0].cpu().numpy())
 
 
 def _device() -> torch.device:

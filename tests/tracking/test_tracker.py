@@ -196,11 +196,22 @@ def test_metrics_wait_until_there_are_many_or_time_has_passed(home, monkeypatch)
     tracker.close()
 
 
-def test_more_than_a_batch_of_metrics_and_params(home):
-    with opened(home, params={f"p{i}": i for i in range(250)} | {"long": "x" * 7000}) as tracker:
-        tracker.metrics({f"m{i}": 0.0 for i in range(1001)}, step=1)
+def test_more_than_a_batch_of_metrics_and_params(home, monkeypatch):
+    sizes = []
+    tracker = opened(home)
+    send = tracker._client.log_batch
+
+    def counted(run_id, metrics=(), params=(), tags=()):
+        sizes.append((len(metrics), len(params)))
+        send(run_id, metrics=metrics, params=params, tags=tags)
+
+    monkeypatch.setattr(tracker._client, "log_batch", counted)
+    tracker.params({f"p{i}": i for i in range(150)} | {"long": "x" * 7000})
+    tracker.metrics({f"m{i}": 0.0 for i in range(1001)}, step=1)
+    tracker.close()
+    assert sizes == [(0, 100), (0, 51), (1000, 0), (1, 0)]
     stored = seen(tracker, home)
-    assert (len(stored["params"]), len(stored["history"]), len(stored["params"]["long"])) == (251, 1001, 6000)
+    assert (len(stored["params"]), len(stored["history"]), len(stored["params"]["long"])) == (151, 1001, 6000)
 
 
 class Outage:

@@ -1,0 +1,97 @@
+"""What a training takes as given: a network and its loss weights, from a search, from files, or by name."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from autoreg.config import Config, load_space, read_yaml, write_yaml
+from autoreg.errors import InputError, SearchSpaceError
+from autoreg.networks import Genotype
+from autoreg.registration.space import SearchSpace
+from autoreg.search.run import read_result
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What a training takes as given: a network, its loss weights, and where they come from."""
+
+    network: dict[str, Any]
+    loss_weights: dict[str, float]
+    source: dict[str, Any] | None = None
+    """result.json of the search that made the choice."""
+
+
+def choose(
+    config: Config,
+    *,
+    search_folder: Path | None = None,
+    genotype: Path | None = None,
+    loss_weights: Path | None = None,
+    network: str | None = None,
+) -> Choice:
+    """What `autoreg train` was told to train; loss weights default to the search space's starts.
+
+    Raises:
+        InputError: none or several were given, or a file cannot be read.
+    """
+    given = [name for name, v in (("--search", search_folder), ("--genotype", genotype), ("--network", network)) if v]
+    if len(given) != 1:
+        raise InputError(f"train: expected one of --search, --genotype, --network, got {', '.join(given) or 'none'}")
+    source = None
+    if search_folder:
+        source = read_result(search_folder)
+        genotype = search_folder / "genotype.yaml"
+        loss_weights = loss_weights or search_folder / "loss_weights.yaml"
+    space = load_space(config.space, dims=3)
+    weights = {term.name: 1.0 if term.reference else term.start for term in space.terms}
+    if loss_weights:
+        weights = _read_loss_weights(loss_weights)
+    if genotype:
+        try:
+            described: dict[str, Any] = {"genotype": Genotype.from_dict(read_yaml(genotype)).to_dict()}
+        except SearchSpaceError as error:
+            raise SearchSpaceError(f"{genotype}: {error}") from error
+    else:
+        described = {"name": network, "architecture": asdict(space.architecture)}
+    return Choice(described, weights, source)
+
+
+def _read_loss_weights(path: Path) -> dict[str, float]:
+    values = read_yaml(path)
+    for name, value in values.items():
+        if not isinstance(value, (int, float)) or isinstance(value, bool) or not value >= 0:
+            raise SearchSpaceError(f"{path}: {name}: expected a number of at least 0, got {value!r}")
+    return {str(k): float(v) for k, v in values.items()}
+
+
+def in_order(weights: Mapping[str, float], space: SearchSpace) -> dict[str, float]:
+    """Loss weights in the order of the space's terms. Raises SearchSpaceError when names differ."""
+    names = [term.name for term in space.terms]
+    if set(names) != set(weights):
+        raise SearchSpaceError(f"loss weights: expected the terms {names} of space {space.name}, got {list(weights)}")
+    return {name: float(weights[name]) for name in names}
+
+
+def fit_dims(network: dict[str, Any], dims: int) -> dict[str, Any]:
+    """The network for images of so many axes. Raises SearchSpaceError when a genotype was made for others."""
+    if "genotype" not in network:
+        return network | {"architecture": network.get("architecture", {}) | {"dims": dims}}
+    made_for = network["genotype"]["architecture"]["dims"]
+    if made_for != dims:
+        raise SearchSpaceError(f"genotype.architecture.dims: expected {dims} as the images have, got {made_for}")
+    return network
+
+
+def plain_network(network: Mapping[str, Any]) -> dict[str, Any]:
+    """Lists instead of tuples, as a file keeps them."""
+    return {
+        k: plain_network(v) if isinstance(v, Mapping) else list(v) if isinstance(v, tuple) else v
+        for k, v in network.items()
+    }
+
+
+def write_choice(output: Path, choice: Choice, weights: Mapping[str, float]) -> None:
+    if "genotype" in choice.network:
+        write_yaml(output / "genotype.yaml", choice.network["genotype"])
+    write_yaml(output / "loss_weights.yaml", weights)

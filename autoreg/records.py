@@ -1,0 +1,58 @@
+"""Where evaluations and comparisons are written down: result.json, and the tracked runs they belong to."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from autoreg.search.run import read_result, write_json
+from autoreg.setting import Setting
+from autoreg.tracking.mlflow_tracker import open_tracker
+
+
+def record_evaluation(folder: Path, output: Path, setting: Setting, split: str, metrics: Mapping[str, float]) -> None:
+    """result.json beside the pairs, and the figures in the model's own run."""
+    trained = read_result(folder) if (folder / "result.json").exists() else {}
+    carried = {
+        k: trained.get(k)
+        for k in ("seed", "version", "commit", "device_seconds", "genotype", "loss_weights", "mlflow_run_id")
+    }
+    write_json(
+        output / "result.json",
+        {
+            "command": "evaluate",
+            "name": folder.name,
+            "status": "finished",
+            "split": split,
+            "dataset": setting.dataset.name,
+            "dataset_hash": setting.dataset.fingerprint,
+            **carried,
+            "metrics": {"val_dice": trained.get("metrics", {}).get("val_dice"), **metrics},
+        },
+    )
+
+
+def track_evaluation(folder: Path, output: Path, split: str, metrics: Mapping[str, float]) -> None:
+    """The evaluation as metrics and files of the model's own run."""
+    trained = read_result(folder) if (folder / "result.json").exists() else {}
+    if not trained.get("mlflow_run_id"):
+        return
+    uri = trained["mlflow_tracking_uri"]
+    with open_tracker(
+        uri, experiment=trained["dataset"], run_name=folder.name, run_id=trained["mlflow_run_id"], home=folder
+    ) as tracker:
+        tracker.metrics({f"{split}.{k.removeprefix('test_')}": float(v) for k, v in metrics.items() if v == v}, step=0)
+        for file in (output / "pairs.parquet", *sorted((output / "figures").glob("*.png"))):
+            tracker.artifact(file, split)
+
+
+def track_comparison(runs: list[Path], output: Path) -> None:
+    """The comparison as a run of its own, next to the first of the compared."""
+    first = read_result(runs[0])
+    if not first.get("mlflow_run_id"):
+        return
+    tags = {"command": "compare", "compared": ", ".join(str(run) for run in runs)}
+    uri = first["mlflow_tracking_uri"]
+    with open_tracker(
+        uri, experiment=first["dataset"], run_name=f"compare {output.name}", home=output, tags=tags
+    ) as tracker:
+        for file in sorted(output.glob("compar*.*")):
+            tracker.artifact(file)
