@@ -126,9 +126,8 @@ def test_check_reports_every_problem_at_once(phantoms, tmp_path):
     images[0].write_bytes(images[0].read_bytes()[:2000])
     _save(images[1], np.full((24, 24, 24), np.nan, dtype=np.float32))
     _save(_first(folder, "labels"), np.ones((24, 24, 20), dtype=np.uint8))
-    done = subprocess.run(
-        [sys.executable, "-m", "autoreg", "data", "check", folder / "dataset.json"], capture_output=True, text=True, check=False
-    )  # fmt: skip
+    command = [sys.executable, "-m", "autoreg", "data", "check", folder / "dataset.json"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 2
     for path in images[:2]:
         assert path.name in done.stderr

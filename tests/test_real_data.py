@@ -79,7 +79,9 @@ def test_a_full_resolution_pair_fits_into_8_gib(data, tmp_path):
     description = {"name": "all-conv3", "architecture": asdict(load_space("compact", dims=3).architecture)}
     plain = json.loads(json.dumps(description))
     weights = build_network(plain).state_dict()
-    save_model(tmp_path / "model.pt", description=plain, weights=weights, data={"foreground": "positive", "percentiles": [0.5, 99.5]}, labels={}, loss_weights={}, common_affine=True)  # fmt: skip
+    prepared = {"foreground": "positive", "percentiles": [0.5, 99.5]}
+    rest = {"labels": {}, "loss_weights": {}, "common_affine": True}
+    save_model(tmp_path / "model.pt", description=plain, weights=weights, data=prepared, **rest)
     images = data / "oasis" / "images"
     autoreg("register", tmp_path, images / "1006.nii.gz", images / "1013.nii.gz", "--warped", tmp_path / "w.nii.gz")
     peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 2**20

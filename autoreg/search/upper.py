@@ -12,7 +12,7 @@ from autoreg.trilevel import LossWeights, WeightRange
 from autoreg.workers.messages import RoundReport
 
 ALPHA_START_SPREAD = 1e-3  # as in the original: all primitives nearly equal
-PRICE_START, PRICE_STEP, PRICE_RANGE = 10.0, 0.1, (1e-2, 1e4)
+PRICE_START, PRICE_STEP, PRICE_RANGE = 10.0, 0.1, (1.0, 1e4)
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class UpperLevels:
         direct, indirect = _total(reports, "alpha_direct"), _total(reports, "alpha_indirect")
         if direct is not None and indirect is not None:
             gradient = (direct + indirect).to(self.alpha)
-            _step(self._alpha_adam, self.alpha, gradient)
+            _step(self._alpha_adam, self.alpha, _unit(gradient))
             logged["alpha_hypergradient_norm"] = float(gradient.norm())
         through_weights = _total(reports, "loss_weights_gradient")
         if through_weights is not None:
@@ -67,7 +67,7 @@ class UpperLevels:
 
     def _move_loss_weights(self, gradient: Tensor, reports: Sequence[RoundReport]) -> dict[str, float]:
         gradient = self.loss_weights.pull_back(gradient)
-        _step(self._theta_adam, self.loss_weights.theta, gradient)
+        _step(self._theta_adam, self.loss_weights.theta, _unit(gradient))
         self.loss_weights.clip()
         upper = {name: sum(r.upper[name] for r in reports) for name in reports[0].upper}
         self._move_price(upper["folds_percent"])
@@ -117,6 +117,16 @@ def _total(reports: Sequence[RoundReport], field: str) -> Tensor | None:
     """Sum of the shares, in the order of ranks."""
     shares = [getattr(report, field) for report in reports]
     return None if shares[0] is None else torch.from_numpy(np.sum(np.stack(shares), axis=0))
+
+
+def _unit(gradient: Tensor) -> Tensor:
+    """The direction alone, so that every round has the same say.
+
+    Adam divides by past magnitudes: one round of a thousandfold gradient (a batch that went wrong) would
+    otherwise hold alpha and lambda still for hundreds of rounds.
+    """
+    norm = gradient.norm()
+    return gradient / norm if norm > 0 else gradient
 
 
 def _step(optimiser: torch.optim.Adam, value: Tensor, gradient: Tensor) -> None:
