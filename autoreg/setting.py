@@ -100,6 +100,7 @@ def training_spec(
         samplers=Samplers(weights=PairSampler(setting.dataset, subjects, seed=config.seed)),
         batch_size=config.train.batch_size,
         seed=config.seed,
+        augment=config.train.augment,
         threads=config.workers.threads,
     )
 

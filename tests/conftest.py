@@ -66,13 +66,13 @@ def training_spec_(smoke_setting):
 
 
 @pytest.fixture(scope="session")
-def ray_cluster() -> Iterator[None]:
-    """A local Ray for all tests of the session."""
+def ray_cluster() -> Iterator[str]:
+    """Address of a local Ray for all tests of the session: starting one takes longer than most tests."""
     import ray
 
     from autoreg.workers.config import WorkerConfig
     from autoreg.workers.ray_pool import connect
 
     connect(WorkerConfig(count=2))
-    yield
+    yield ray.get_runtime_context().gcs_address
     ray.shutdown()

@@ -28,15 +28,16 @@ def history(folder: Path) -> pd.DataFrame:
     return pd.read_parquet(folder / "history.parquet").drop(columns=TIMES)
 
 
-def arguments(phantoms: Path, folder: Path) -> list[object]:
+def arguments(phantoms: Path, folder: Path, address: str | None = None) -> list[object]:
     home = f"tracking.home={folder.parent / 'home'}"
-    return [CONFIG, "--dataset", phantoms, "--output", folder, "--quiet", "--set", home]
+    given = [CONFIG, "--dataset", phantoms, "--output", folder, "--quiet", "--set", home]
+    return [*given, "--address", address] if address else given
 
 
 @pytest.fixture(scope="module")
-def searched(phantoms, tmp_path_factory) -> Path:
+def searched(phantoms, tmp_path_factory, ray_cluster) -> Path:
     folder = tmp_path_factory.mktemp("search") / "run"
-    autoreg("search", *arguments(phantoms, folder))
+    autoreg("search", *arguments(phantoms, folder, ray_cluster))
     return folder
 
 
@@ -102,14 +103,14 @@ def _wait_for_round(folder: Path, process: subprocess.Popen, rounds: int) -> Non
 
 
 @pytest.mark.ray
-def test_a_killed_driver_resumes_to_the_same_result_in_the_same_run(searched, phantoms, tmp_path):
+def test_a_killed_driver_resumes_to_the_same_result_in_the_same_run(searched, phantoms, tmp_path, ray_cluster):
     folder = tmp_path / "killed"
-    process = _start("search", *arguments(phantoms, folder))
+    process = _start("search", *arguments(phantoms, folder, ray_cluster))
     _wait_for_round(folder, process, 4)
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
     run_id = json.loads((folder / "result.json").read_text())["mlflow_run_id"]
-    autoreg("search", *arguments(phantoms, folder), "--resume")
+    autoreg("search", *arguments(phantoms, folder, ray_cluster), "--resume")
     for name in ("genotype.yaml", "loss_weights.yaml"):
         assert (folder / name).read_bytes() == (searched / name).read_bytes()
     pd.testing.assert_frame_equal(history(folder), history(searched))
@@ -120,14 +121,14 @@ def test_a_killed_driver_resumes_to_the_same_result_in_the_same_run(searched, ph
 
 
 @pytest.mark.ray
-def test_a_killed_worker_changes_nothing_but_the_cost(searched, phantoms, tmp_path):
+def test_a_killed_worker_changes_nothing_but_the_cost(searched, phantoms, tmp_path, ray_cluster):
     import psutil
 
     folder = tmp_path / "worker"
-    process = _start("search", *arguments(phantoms, folder))
+    process = _start("search", *arguments(phantoms, folder, ray_cluster))
     _wait_for_round(folder, process, 2)
-    actors = [p for p in psutil.Process(process.pid).children(recursive=True) if "_Actor" in " ".join(_command(p))]
-    assert actors
+    actors = [p for p in psutil.Process().children(recursive=True) if "_Actor" in " ".join(_command(p))]
+    assert len(actors) == 2
     actors[0].kill()
     assert process.wait(timeout=200) == 0, process.stderr.read() if process.stderr else ""
     for name in ("genotype.yaml", "loss_weights.yaml"):
@@ -146,9 +147,11 @@ def _command(process) -> list[str]:
 
 
 @pytest.mark.ray
-def test_train_evaluate_register(searched, phantoms, tmp_path):
+def test_train_evaluate_register(searched, phantoms, tmp_path, ray_cluster):
     model = tmp_path / "model"
-    autoreg("train", "--search", searched, "--dataset", phantoms, "--output", model, "--quiet")
+    autoreg(
+        "train", "--search", searched, "--dataset", phantoms, "--output", model, "--quiet", "--address", ray_cluster
+    )
     result = json.loads((model / "result.json").read_text())
     assert set(result["device_seconds"]) == {"search", "train"}
     assert 0 < result["metrics"]["val_dice"] < 1

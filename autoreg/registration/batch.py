@@ -59,6 +59,26 @@ def load_batch(
     return PairBatch(fixed, moving, crop)
 
 
+def augmented(batch: PairBatch, seeds: Sequence[int]) -> PairBatch:
+    """The batch with each pair's moving side under a random affine motion; one seed a pair, so that shards agree."""
+    # kornia is needed for augmentation only, and the numerical core must import without it
+    from autoreg.data.augment import random_affine
+
+    side = batch.moving
+    moved = [
+        random_affine(
+            side.image[i : i + 1],
+            side.foreground[i : i + 1],
+            None if side.labels is None else side.labels[i : i + 1],
+            generator=torch.Generator().manual_seed(seed),
+        )
+        for i, seed in enumerate(seeds)
+    ]
+    images, foregrounds, labels = zip(*moved, strict=True)
+    joined = None if side.labels is None else torch.cat([x for x in labels if x is not None])
+    return PairBatch(batch.fixed, Side(torch.cat(images), torch.cat(foregrounds), joined), batch.crop)
+
+
 def _side(
     volumes: Sequence[Volume], labelled: Sequence[bool], multiple: int, device: torch.device
 ) -> tuple[Side, tuple[slice, ...]]:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from autoreg.data.volume import Volume
 from autoreg.metrics import folds_percent
 from autoreg.networks import RELAXATIONS, Registration, Supernet
-from autoreg.registration.batch import PairBatch, load_batch
+from autoreg.registration.batch import PairBatch, augmented, load_batch
 from autoreg.registration.objective import Objective
 
 Pair = tuple[str, str]
@@ -64,6 +64,7 @@ class RegistrationProblem:
         shard: this worker's part of it.
         relaxation: name in `RELAXATIONS`.
         seed: of sampled paths; every worker must have the same.
+        augment: train on moving images under small random affine motions.
     """
 
     def __init__(
@@ -77,6 +78,7 @@ class RegistrationProblem:
         shard: Shard = Shard(),
         relaxation: str = "softmax",
         seed: int = 0,
+        augment: bool = False,
         device: torch.device | None = None,
     ) -> None:
         self.network = network
@@ -87,6 +89,7 @@ class RegistrationProblem:
         self.shard = shard
         self.relaxation = RELAXATIONS[relaxation]
         self.seed = seed
+        self.augment = augment
         self.device = device or torch.device("cpu")
         self.upper = UpperObjective()
         self._weights: list[Tensor] = [p for p in network.parameters() if p.requires_grad]
@@ -96,7 +99,7 @@ class RegistrationProblem:
         return self._weights
 
     def train_terms(self, alpha: Tensor | None, step: int) -> Tensor:
-        return self._share(self.samplers.weights, alpha, step, self.objective.terms_of)
+        return self._share(self.samplers.weights, alpha, step, self.objective.terms_of, augment=self.augment)
 
     def architecture_terms(self, alpha: Tensor, step: int) -> Tensor:
         return self._share(_need(self.samplers.architecture, "architecture"), alpha, step, self.objective.terms_of)
@@ -132,9 +135,14 @@ class RegistrationProblem:
         alpha: Tensor | None,
         step: int,
         measure: Callable[[PairBatch, Registration], Tensor],
+        *,
+        augment: bool = False,
     ) -> Tensor:
         own = self.shard.of(sampler.batch(step, self.batch_size))
         batch = load_batch(self.volumes, own, multiple=int(self.network.multiple), device=self.device)  # type: ignore[arg-type]
+        if augment:
+            places = range(self.shard.index, self.batch_size, self.shard.count)
+            batch = augmented(batch, [self.seed * 1_000_003 + step * self.batch_size + place for place in places])
         return measure(batch, self.register(batch, alpha, step)) * (len(own) / self.batch_size)
 
 

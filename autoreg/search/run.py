@@ -67,8 +67,9 @@ class Run:
         return self.journal.tracker
 
     def finish(self, **outcome: Any) -> None:
-        """Fields of result.json: metrics, genotype, loss_weights, and others by name."""
+        """Fields of result.json: metrics, genotype, loss_weights, and others by name; pictures may be drawn from it."""
         self.outcome |= outcome
+        _write_result(self, "finished")
 
     def device_seconds(self) -> dict[str, float]:
         """By phase, of this run and those it builds on; work lost to faults is included."""

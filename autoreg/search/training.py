@@ -29,6 +29,8 @@ class TrainConfig:
     """Rounds between two looks at the selection pairs."""
     selection_pairs: int = 20
     """Of them, how many are scored."""
+    augment: bool = False
+    """Small random affine motions of the moving image: for few subjects."""
 
     def __post_init__(self) -> None:
         for name in ("steps", "batch_size", "steps_per_round", "evaluate_every", "selection_pairs"):

@@ -30,6 +30,8 @@ class WorkerSpec:
     betas: tuple[float, float] = (0.9, 0.999)
     clip: float = 5.0
     upper_level: int = 1
+    augment: bool = False
+    """Train on moving images under small random affine motions."""
     threads: int = 1
     """Of torch on a CPU; part of the result's last bits, so part of the spec."""
 

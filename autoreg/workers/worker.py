@@ -46,6 +46,7 @@ class Worker:
             shard=Shard(rank, count),
             relaxation=spec.relaxation,
             seed=spec.seed,
+            augment=spec.augment,
             device=self.device,
         )
         self.lower = LowerStep(self.problem.weights, betas=spec.betas, clip=spec.clip)

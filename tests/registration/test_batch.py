@@ -8,7 +8,7 @@ import torch
 from problems import volume
 
 from autoreg.errors import DataError
-from autoreg.registration.batch import load_batch
+from autoreg.registration.batch import augmented, load_batch
 
 CPU = torch.device("cpu")
 VOLUMES = {
@@ -50,3 +50,16 @@ def test_labels_count_pair_by_pair() -> None:
 def test_shapes_must_agree(pairs: list[tuple[str, str]]) -> None:
     with pytest.raises(DataError, match=r"6, 9.*6, 10"):
         load_batch(VOLUMES, pairs, multiple=1, device=CPU)
+
+
+def test_augmentation_moves_only_the_moving_side_and_agrees_between_shards():
+    volumes = {key: volume(key, (8, 8, 8), seed=i) for i, key in enumerate("abcd")}
+    pairs = [("a", "b"), ("c", "d")]
+    options = {"multiple": 4, "device": torch.device("cpu")}
+    both = load_batch(volumes, pairs, **options)
+    moved = augmented(both, [5, 6])
+    second = augmented(load_batch(volumes, pairs[1:], **options), [6])
+    assert moved.fixed is both.fixed
+    assert not torch.equal(moved.moving.image, both.moving.image)
+    torch.testing.assert_close(moved.moving.image[1:], second.moving.image)
+    torch.testing.assert_close(moved.moving.labels[1:], second.moving.labels)
