@@ -94,7 +94,7 @@ def train(
         save_model(
             output / "model.pt",
             description=plain_network(network),
-            weights={k: torch.as_tensor(v) for k, v in driver.best["weights"].items()},
+            weights={k: torch.tensor(v) for k, v in driver.best["weights"].items()},
             data={"foreground": config.data.foreground, "percentiles": list(config.data.percentiles)},
             labels=setting.labels,
             loss_weights=weights,

@@ -85,10 +85,10 @@ def a_subject_in_two_splits(folder: Path) -> str:
 
 def a_path_that_leaves_the_folder(folder: Path) -> str:
     def change(values: dict) -> None:
-        values["training"] = [{"image": "../../etc/passwd"}]
+        values["training"] = [{"image": "../../etc/passwd.nii.gz"}]
 
     _edit(folder, change)
-    return "../../etc/passwd"
+    return "../../etc/passwd.nii.gz"
 
 
 def no_json(folder: Path) -> str:

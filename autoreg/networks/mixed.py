@@ -20,12 +20,15 @@ class Gate:
 
 
 def softmax_gates(alpha: Tensor, generator: torch.Generator) -> list[Gate]:
-    """Every primitive, weighted by softmax(alpha). alpha: (edges, primitives).
+    """Every primitive, weighted by softmax(alpha) of length 1. alpha: (edges, primitives).
 
-    Reference: Liu et al., DARTS, arXiv:1806.09055, equation 2.
+    Reference: Liu et al., DARTS, arXiv:1806.09055, equation 2. Divided by its norm: the mean of P unlike
+    outputs is sqrt(P) times smaller than one of them, at every edge of a chain that has no normalisation layer. A
+    decided edge has weight 1 as in the derived network.
     """
     everything = tuple(range(alpha.shape[1]))
-    return [Gate(row, everything) for row in alpha.softmax(dim=1)]
+    rows = alpha.softmax(dim=1)
+    return [Gate(row, everything) for row in rows / rows.norm(dim=1, keepdim=True)]
 
 
 def single_path_gates(alpha: Tensor, generator: torch.Generator) -> list[Gate]:

@@ -69,7 +69,15 @@ PRIMITIVES: dict[str, tuple[Callable[..., nn.Module], int]] = {
 def make_primitive(name: str, dims: int, c_in: int, c_out: int, *, stride: int = 1) -> nn.Module:
     """The named operation as a module. KeyError for a name not in `PRIMITIVES` (checked where names are read)."""
     build, kernel = PRIMITIVES[name]
-    return build(dims, c_in, c_out, stride=stride, kernel=kernel)
+    module = build(dims, c_in, c_out, stride=stride, kernel=kernel)
+    for layer in module:
+        if isinstance(layer, (nn.Conv2d, nn.Conv3d)):
+            # torch's default shrinks activations at every layer; a chain of cells then starts on a plateau of
+            # hundreds of steps. Reference: He et al., arXiv:1502.01852, equation 15.
+            nn.init.kaiming_normal_(layer.weight, a=SLOPE)
+            if layer.bias is not None:
+                nn.init.zeros_(layer.bias)
+    return module
 
 
 def weight_count(module: nn.Module) -> int:

@@ -91,7 +91,7 @@ def open_run(
         InputError: the folder holds a run already and `resume` is not set.
     """
     earlier = read_result(plan.folder) if (plan.folder / "result.json").exists() else None
-    if earlier and not resume:
+    if earlier is not None and not resume:
         raise InputError(f"{plan.folder}: holds a run already; continue it with --resume or choose another --output")
     plan.folder.mkdir(parents=True, exist_ok=True)
     tracker = _open_tracker(plan, earlier)

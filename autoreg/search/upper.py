@@ -19,8 +19,10 @@ PRICE_START, PRICE_STEP, PRICE_RANGE = 10.0, 0.1, (1.0, 1e4)
 class UpperConfig:
     """How alpha and lambda move."""
 
-    alpha_learning_rate: float = 0.03
-    lambda_learning_rate: float = 0.05
+    alpha_learning_rate: float = 0.3
+    """Length of alpha's step in a round, over all edges together."""
+    lambda_learning_rate: float = 0.1
+    """Length of the step of log lambda in a round."""
     alpha_estimator: str = "darts_fd"
     """`darts_fd` (one unrolled step, finite difference) or `direct` (without the indirect part)."""
 
@@ -48,9 +50,10 @@ class UpperLevels:
         self.loss_weights = LossWeights(ranges)
         self.folding_price = PRICE_START
         self.max_folds_percent = max_folds_percent
-        betas = (0.5, 0.999)  # as in the original: short memory, since the lower level keeps moving
-        self._alpha_adam = torch.optim.Adam([self.alpha], lr=config.alpha_learning_rate, betas=betas)
-        self._theta_adam = torch.optim.Adam([self.loss_weights.theta], lr=config.lambda_learning_rate, betas=betas)
+        # short memory as in the original, since the lower level keeps moving
+        momentum = {"momentum": 0.5, "dampening": 0.5}
+        self._alpha_steps = torch.optim.SGD([self.alpha], lr=config.alpha_learning_rate, **momentum)
+        self._theta_steps = torch.optim.SGD([self.loss_weights.theta], lr=config.lambda_learning_rate, **momentum)
 
     def update(self, reports: Sequence[RoundReport]) -> dict[str, float]:
         """One step of alpha and of lambda from all workers' shares; returns what to log."""
@@ -58,7 +61,7 @@ class UpperLevels:
         direct, indirect = _total(reports, "alpha_direct"), _total(reports, "alpha_indirect")
         if direct is not None and indirect is not None:
             gradient = (direct + indirect).to(self.alpha)
-            _step(self._alpha_adam, self.alpha, _unit(gradient))
+            _step(self._alpha_steps, self.alpha, _unit(gradient))
             logged["alpha_hypergradient_norm"] = float(gradient.norm())
         through_weights = _total(reports, "loss_weights_gradient")
         if through_weights is not None:
@@ -67,7 +70,7 @@ class UpperLevels:
 
     def _move_loss_weights(self, gradient: Tensor, reports: Sequence[RoundReport]) -> dict[str, float]:
         gradient = self.loss_weights.pull_back(gradient)
-        _step(self._theta_adam, self.loss_weights.theta, _unit(gradient))
+        _step(self._theta_steps, self.loss_weights.theta, _unit(gradient))
         self.loss_weights.clip()
         upper = {name: sum(r.upper[name] for r in reports) for name in reports[0].upper}
         self._move_price(upper["folds_percent"])
@@ -100,8 +103,8 @@ class UpperLevels:
             "alpha": self.alpha.clone(),
             "theta": self.loss_weights.theta.clone(),
             "folding_price": self.folding_price,
-            "alpha_adam": _adam_state(self._alpha_adam, self.alpha),
-            "theta_adam": _adam_state(self._theta_adam, self.loss_weights.theta),
+            "alpha_steps": _optimiser_state(self._alpha_steps, self.alpha),
+            "theta_steps": _optimiser_state(self._theta_steps, self.loss_weights.theta),
         }
 
     def load(self, state: dict[str, Any]) -> None:
@@ -109,8 +112,8 @@ class UpperLevels:
         self.alpha.copy_(torch.as_tensor(state["alpha"]))
         self.loss_weights.theta.copy_(torch.as_tensor(state["theta"]))
         self.folding_price = float(state["folding_price"])
-        _load_adam(self._alpha_adam, self.alpha, state["alpha_adam"])
-        _load_adam(self._theta_adam, self.loss_weights.theta, state["theta_adam"])
+        _load_optimiser(self._alpha_steps, self.alpha, state["alpha_steps"])
+        _load_optimiser(self._theta_steps, self.loss_weights.theta, state["theta_steps"])
 
 
 def _total(reports: Sequence[RoundReport], field: str) -> Tensor | None:
@@ -122,24 +125,24 @@ def _total(reports: Sequence[RoundReport], field: str) -> Tensor | None:
 def _unit(gradient: Tensor) -> Tensor:
     """The direction alone, so that every round has the same say.
 
-    Adam divides by past magnitudes: one round of a thousandfold gradient (a batch that went wrong) would
-    otherwise hold alpha and lambda still for hundreds of rounds.
+    Coordinates keep their proportions: Adam would move a loss weight that hardly matters as far as one that
+    decides, and one round of a thousandfold gradient would hold all of them still for hundreds of rounds.
     """
     norm = gradient.norm()
     return gradient / norm if norm > 0 else gradient
 
 
-def _step(optimiser: torch.optim.Adam, value: Tensor, gradient: Tensor) -> None:
+def _step(optimiser: torch.optim.SGD, value: Tensor, gradient: Tensor) -> None:
     value.grad = gradient
     optimiser.step()
     value.grad = None
 
 
-def _adam_state(optimiser: torch.optim.Adam, value: Tensor) -> dict[str, Tensor]:
+def _optimiser_state(optimiser: torch.optim.SGD, value: Tensor) -> dict[str, Tensor]:
     return {k: v.clone() for k, v in optimiser.state[value].items()} if value in optimiser.state else {}
 
 
-def _load_adam(optimiser: torch.optim.Adam, value: Tensor, state: dict[str, Any]) -> None:
+def _load_optimiser(optimiser: torch.optim.SGD, value: Tensor, state: dict[str, Any]) -> None:
     optimiser.state.clear()
     if state:
         optimiser.state[value] = {k: torch.as_tensor(v).clone() for k, v in state.items()}

@@ -62,6 +62,7 @@ def test_impossible_parameters_diverge(tmp_path: Path, phantoms: Path) -> None:
 
 
 @pytest.mark.ray
+@pytest.mark.slow
 def test_same_seed_same_study(tmp_path: Path, phantoms: Path, ray_cluster: None) -> None:
     config = configuration(tmp_path, trials=3)
     frames = []

@@ -53,7 +53,7 @@ def test_one_hot_gates_give_the_derived_network(active: str) -> None:
 def test_softmax_gates_mix_everything() -> None:
     alpha = torch.log(torch.tensor([[1.0, 2.0, 5.0]]))
     (gate,) = RELAXATIONS["softmax"](alpha, seeded())
-    torch.testing.assert_close(gate.weights, torch.tensor([0.125, 0.25, 0.625]))
+    torch.testing.assert_close(gate.weights, torch.tensor([1.0, 2.0, 5.0]) / 30**0.5)  # softmax, then length 1
     op = MixedOp(Edge("e", 2, 3), 2, PRIMITIVES)
     op.gate = gate
     x = torch.rand(1, 2, 5, 5)
