@@ -28,7 +28,7 @@ test-slow: $(INSTALLED)  ## The tests that take minutes
 
 test-data: $(INSTALLED)  ## The tests on real volumes: DATA=folder of data sets
 	@test -n "$(DATA)" || { echo "make test-data: expected DATA=folder" >&2; exit 2; }
-	$(BIN)/python -m pytest -m "data and not gpu" --data-root "$(DATA)"
+	$(BIN)/python -m pytest tests -m "data and not gpu" --data-root="$(DATA)"
 
 lint: $(INSTALLED)  ## Format, lint, types and the import contract
 	$(BIN)/ruff format --check .

@@ -40,7 +40,7 @@ def test_every_set_is_sound(data, name):
 
 @pytest.mark.ray
 @pytest.mark.parametrize(
-    ("name", "config", "rounds", "steps"), [("hippocampus", "hippocampus", 6, 100), ("oasis_2mm", "oasis_2mm", 3, 10)]
+    ("name", "config", "rounds", "steps"), [("hippocampus", "hippocampus", 4, 50), ("oasis_2mm", "oasis_2mm", 3, 10)]
 )
 def test_search_train_evaluate(data, tmp_path, name, config, rounds, steps):
     dataset = data / name / "dataset.json"
