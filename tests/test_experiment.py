@@ -87,9 +87,7 @@ def test_the_same_seed_gives_the_same_search(searched, phantoms, tmp_path):
 
 def _start(*given: object) -> subprocess.Popen:
     command = [sys.executable, "-m", "autoreg", *map(str, given)]
-    return subprocess.Popen(
-        command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
-    )
+    return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
 
 
 def _wait_for_round(folder: Path, process: subprocess.Popen, rounds: int) -> None:

@@ -70,7 +70,7 @@ def make_primitive(name: str, dims: int, c_in: int, c_out: int, *, stride: int =
     """The named operation as a module. KeyError for a name not in `PRIMITIVES` (checked where names are read)."""
     build, kernel = PRIMITIVES[name]
     module = build(dims, c_in, c_out, stride=stride, kernel=kernel)
-    for layer in module:
+    for layer in module.children():
         if isinstance(layer, (nn.Conv2d, nn.Conv3d)):
             # torch's default shrinks activations at every layer; a chain of cells then starts on a plateau of
             # hundreds of steps. Reference: He et al., arXiv:1502.01852, equation 15.

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -51,9 +52,9 @@ class UpperLevels:
         self.folding_price = PRICE_START
         self.max_folds_percent = max_folds_percent
         # short memory as in the original, since the lower level keeps moving
-        momentum = {"momentum": 0.5, "dampening": 0.5}
-        self._alpha_steps = torch.optim.SGD([self.alpha], lr=config.alpha_learning_rate, **momentum)
-        self._theta_steps = torch.optim.SGD([self.loss_weights.theta], lr=config.lambda_learning_rate, **momentum)
+        sgd = partial(torch.optim.SGD, momentum=0.5, dampening=0.5)
+        self._alpha_steps = sgd([self.alpha], lr=config.alpha_learning_rate)
+        self._theta_steps = sgd([self.loss_weights.theta], lr=config.lambda_learning_rate)
 
     def update(self, reports: Sequence[RoundReport]) -> dict[str, float]:
         """One step of alpha and of lambda from all workers' shares; returns what to log."""
