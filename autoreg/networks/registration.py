@@ -138,5 +138,5 @@ def space_to_depth(image: Image) -> Image:
 
 def _start_near_zero(layer: nn.Module) -> None:
     """The first displacement is close to the identity; exactly zero would stop the gradient behind it."""
-    nn.init.normal_(layer.weight, std=1e-4)  # type: ignore[arg-type]
+    nn.init.normal_(layer.weight, std=1e-5)  # type: ignore[arg-type]
     nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
