@@ -2,6 +2,7 @@
 
 import difflib
 import os
+import re
 import typing
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, is_dataclass
@@ -19,6 +20,16 @@ from autoreg.registration.space import SearchSpace
 from autoreg.search.controller import SearchConfig
 from autoreg.search.training import TrainConfig
 from autoreg.workers.config import WorkerConfig
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML whose numbers are those people write: plain YAML 1.1 reads 1e-3 and 1.0e4 as text."""
+
+
+_Loader.yaml_implicit_resolvers = {k: list(v) for k, v in yaml.SafeLoader.yaml_implicit_resolvers.items()}
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$"), list("-+.0123456789")
+)
 
 
 @dataclass(frozen=True)
@@ -89,7 +100,7 @@ def write_yaml(path: Path, values: Mapping[str, Any]) -> None:
 def read_yaml(path: Path) -> dict[str, Any]:
     """A file's mapping. Raises ConfigError naming the file when it is missing, no YAML, or no mapping."""
     try:
-        values = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        values = _parse(Path(path).read_text(encoding="utf-8"))
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
@@ -134,7 +145,7 @@ def _override(values: dict[str, Any], text: str) -> None:
         values = values.setdefault(parent, {})
         if not isinstance(values, dict):
             raise ConfigError(f"--set {text}: {parent} is not a group of keys")
-    values[last] = yaml.safe_load(value)
+    values[last] = _parse(value)
 
 
 def _check_keys(values: Any, kind: Any, where: str, prefix: str) -> None:
@@ -156,13 +167,12 @@ def _hint(name: str, known: Sequence[str]) -> str:
 
 
 def _float(value: Any) -> Any:
-    """YAML reads 1e-3 as text and 1 as an integer; both are meant as numbers."""
-    if isinstance(value, str):
-        try:
-            return float(value)
-        except ValueError:
-            return value
+    """An integer where a number is expected is one."""
     return float(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+def _parse(text: str) -> Any:
+    return yaml.load(text, Loader=_Loader)
 
 
 def _plain(value: Any) -> Any:

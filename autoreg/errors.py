@@ -34,3 +34,11 @@ class DivergedError(AutoRegError):
 
 class WorkerError(AutoRegError):
     """A worker was lost or failed; the message names worker, task and cause."""
+
+
+class EstimatorError(AutoRegError):
+    """A hypergradient estimator is not valid where it was asked; the message says what it needs."""
+
+
+class NoMinimumError(EstimatorError):
+    """An implicit estimator found that the weights are not near a lower minimum; a later round may be."""

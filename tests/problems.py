@@ -52,6 +52,22 @@ class QuadraticBilevel:
         return -self.term_gradients(w) @ ((w - self.target) / self.hessian(lambda_))
 
 
+class QuadraticProblem:
+    """A `QuadraticBilevel` in two weight tensors, placed at w; architecture terms are the training terms."""
+
+    def __init__(self, toy: QuadraticBilevel, w: Tensor) -> None:
+        self.toy = toy
+        self.weights = [w[:2].clone().requires_grad_(), w[2:].clone().requires_grad_()]
+
+    def train_terms(self, alpha: Tensor | None, step: int) -> Tensor:
+        return 0.5 * (self.toy.curvature * (torch.cat(self.weights) - self.toy.centre) ** 2).sum(1)
+
+    architecture_terms = train_terms
+
+    def loss_weights_objective(self, alpha: Tensor | None, step: int) -> tuple[Tensor, dict[str, float]]:
+        return self.toy.upper(torch.cat(self.weights)), {}
+
+
 class ToyTriLevel:
     """Three levels in closed form, cubic in the weights; each batch is made of `pairs` noise vectors.
 

@@ -10,7 +10,7 @@ from autoreg.errors import InputError
 from autoreg.networks import RELAXATIONS, Genotype, decode
 from autoreg.registration.space import SearchSpace
 from autoreg.search.rounds import Row
-from autoreg.search.upper import UpperConfig, UpperLevels
+from autoreg.search.upper import MOMENTUM, UpperConfig, UpperLevels
 from autoreg.workers.messages import RoundReport, RoundTask
 from autoreg.workers.pool import Pool
 
@@ -40,9 +40,12 @@ class SearchConfig:
             raise InputError(f"search.warmup_rounds: expected 0 to {self.rounds} (rounds), got {self.warmup_rounds}")
         if self.relaxation not in RELAXATIONS:
             raise InputError(f"search.relaxation: expected one of {', '.join(RELAXATIONS)}, got {self.relaxation!r}")
-        estimator = self.upper.alpha_estimator
-        if estimator not in ("darts_fd", "direct"):
-            raise InputError(f"search.upper.alpha_estimator: expected darts_fd or direct, got {estimator!r}")
+        if self.upper.paths == "full" and self.relaxation != "softmax":
+            raise InputError(f"search.upper.paths: full needs relaxation softmax, got {self.relaxation}")
+        unrolled = "unrolled" in (self.upper.alpha_estimator, self.upper.loss_weights_estimator)
+        if unrolled and self.upper.horizon > self.steps_per_round:
+            expected = f"expected at most {self.steps_per_round} (steps_per_round) for unrolled"
+            raise InputError(f"search.upper.horizon: {expected}, got {self.upper.horizon}")
 
 
 class SearchDriver:
@@ -69,19 +72,31 @@ class SearchDriver:
         )
 
     def task(self, index: int) -> RoundTask:
-        searching = index >= self.config.warmup_rounds
-        steps = self.config.steps_per_round
+        alpha_moves, loss_weights_move = self._moving(index)
+        steps, upper = self.config.steps_per_round, self.config.upper
         return RoundTask(
             index=index,
             first_step=index * steps,
             learning_rates=(self.config.learning_rate,) * steps,
             loss_weights=self.upper.loss_weights.values().numpy(),
             alpha=self.upper.alpha.numpy().copy(),
-            update_alpha=searching,
-            update_loss_weights=searching and bool(self.upper.loss_weights.free),
-            alpha_estimator=self.config.upper.alpha_estimator,
+            update_alpha=alpha_moves,
+            update_loss_weights=loss_weights_move and bool(self.upper.loss_weights.free),
+            alpha_estimator=upper.alpha_estimator,
+            loss_weights_estimator=upper.loss_weights_estimator,
+            horizon=upper.horizon,
+            alpha_step=upper.alpha_learning_rate * (1 - MOMENTUM) if upper.paths == "full" else None,
             folding_price=self.upper.folding_price,
         )
+
+    def _moving(self, index: int) -> tuple[bool, bool]:
+        """Whether alpha and the loss weights move in this round."""
+        if index < self.config.warmup_rounds:
+            return False, False
+        if self.config.upper.paths == "sequential":
+            alpha_turn = index < (self.config.warmup_rounds + self.rounds) / 2
+            return alpha_turn, not alpha_turn
+        return True, True
 
     def finish(self, index: int, reports: list[RoundReport], pool: Pool) -> Row:
         used = self.upper.loss_weights.values().numpy()

@@ -1,5 +1,6 @@
 """The two upper levels: alpha, lambda, and the price of folding, moved by the controller."""
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -9,11 +10,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from autoreg.errors import InputError
 from autoreg.trilevel import LossWeights, WeightRange
+from autoreg.trilevel.hypergradient import ALPHA_ESTIMATORS, LOSS_WEIGHTS_ESTIMATORS, ONE_STEP
 from autoreg.workers.messages import RoundReport
 
 ALPHA_START_SPREAD = 1e-3  # as in the original: all primitives nearly equal
 PRICE_START, PRICE_STEP, PRICE_RANGE = 10.0, 0.1, (1.0, 1e4)
+MOMENTUM = 0.5
+logger = logging.getLogger(__name__)
+PATHS = ("sequential", "direct", "full")
 
 
 @dataclass(frozen=True)
@@ -24,8 +30,23 @@ class UpperConfig:
     """Length of alpha's step in a round, over all edges together."""
     lambda_learning_rate: float = 0.1
     """Length of the step of log lambda in a round."""
+    paths: str = "direct"
+    """Ways from the loss weights to the labels' objective: `direct` through the weights alone, `full` also through
+    alpha; `sequential` searches alpha in the first half of the rounds and the loss weights in the second."""
     alpha_estimator: str = "darts_fd"
-    """`darts_fd` (one unrolled step, finite difference) or `direct` (without the indirect part)."""
+    loss_weights_estimator: str = "dot_product"
+    horizon: int = 1
+    """Steps that `unrolled` goes back; the most products of `neumann` and `conjugate_gradient`."""
+
+    def __post_init__(self) -> None:
+        _known("paths", self.paths, PATHS)
+        _known("alpha_estimator", self.alpha_estimator, ALPHA_ESTIMATORS)
+        _known("loss_weights_estimator", self.loss_weights_estimator, LOSS_WEIGHTS_ESTIMATORS)
+        if self.horizon < 1:
+            raise InputError(f"search.upper.horizon: expected at least 1, got {self.horizon}")
+        if self.paths == "full" and not (self.alpha_estimator in ONE_STEP and self.loss_weights_estimator in ONE_STEP):
+            got = f"{self.alpha_estimator}, {self.loss_weights_estimator}"
+            raise InputError(f"search.upper.paths: full goes through one step ({', '.join(ONE_STEP)}), got {got}")
 
 
 class UpperLevels:
@@ -52,13 +73,15 @@ class UpperLevels:
         self.folding_price = PRICE_START
         self.max_folds_percent = max_folds_percent
         # short memory as in the original, since the lower level keeps moving
-        sgd = partial(torch.optim.SGD, momentum=0.5, dampening=0.5)
+        sgd = partial(torch.optim.SGD, momentum=MOMENTUM, dampening=MOMENTUM)
         self._alpha_steps = sgd([self.alpha], lr=config.alpha_learning_rate)
         self._theta_steps = sgd([self.loss_weights.theta], lr=config.lambda_learning_rate)
 
     def update(self, reports: Sequence[RoundReport]) -> dict[str, float]:
         """One step of alpha and of lambda from all workers' shares; returns what to log."""
-        logged: dict[str, float] = {}
+        logged: dict[str, float] = {f"refused.{level}": 1.0 for level in reports[0].refused}
+        for reason in reports[0].refused.values():
+            logger.warning("round %d: %s; this level rests", reports[0].index, reason)
         direct, indirect = _total(reports, "alpha_direct"), _total(reports, "alpha_indirect")
         if direct is not None and indirect is not None:
             gradient = (direct + indirect).to(self.alpha)
@@ -66,6 +89,10 @@ class UpperLevels:
             logged["alpha_hypergradient_norm"] = float(gradient.norm())
         through_weights = _total(reports, "loss_weights_gradient")
         if through_weights is not None:
+            through_alpha = _total(reports, "loss_weights_through_alpha")
+            if through_alpha is not None:
+                logged["lambda_alpha_path_share"] = self._share_of_alpha_path(through_weights, through_alpha)
+                through_weights = through_weights + through_alpha
             logged |= self._move_loss_weights(through_weights, reports)
         return logged
 
@@ -82,6 +109,11 @@ class UpperLevels:
             "folds_percent": upper["folds_percent"],
             "folding_price": self.folding_price,
         }
+
+    def _share_of_alpha_path(self, through_weights: Tensor, through_alpha: Tensor) -> float:
+        """|through alpha| over the sum of both lengths, in log lambda."""
+        a, b = (float(self.loss_weights.pull_back(g).norm()) for g in (through_alpha, through_weights))
+        return a / (a + b) if a + b > 0 else 0.0
 
     def _move_price(self, folds_percent: float) -> None:
         """Dearer while more voxels fold than allowed, cheaper while fewer; a bounded step of its logarithm."""
@@ -115,6 +147,11 @@ class UpperLevels:
         self.folding_price = float(state["folding_price"])
         _load_optimiser(self._alpha_steps, self.alpha, state["alpha_steps"])
         _load_optimiser(self._theta_steps, self.loss_weights.theta, state["theta_steps"])
+
+
+def _known(key: str, value: str, known: Sequence[str]) -> None:
+    if value not in known:
+        raise InputError(f"search.upper.{key}: expected one of {', '.join(known)}, got {value!r}")
 
 
 def _total(reports: Sequence[RoundReport], field: str) -> Tensor | None:

@@ -8,7 +8,8 @@ The lower objective is linear in lambda: R = sum_i lambda_i l_i. A problem there
 terms l, and everything about lambda follows from it. Reference: method of Fan et al., arXiv:2203.06810.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager
 from typing import Any, Protocol
 
 import torch
@@ -52,7 +53,32 @@ def vector_norm(tensors: Sequence[Tensor]) -> Tensor:
     return torch.stack([t.double().square().sum() for t in tensors]).sum().sqrt()
 
 
-def gradients(value: Tensor, inputs: Sequence[Tensor], *, retain: bool = False) -> list[Tensor]:
-    """Gradients of a scalar; zeros where an input does not take part (an operation that was not sampled)."""
-    found: tuple[Any, ...] = torch.autograd.grad(value, list(inputs), retain_graph=retain, allow_unused=True)
+def gradients(value: Tensor, inputs: Sequence[Tensor], *, retain: bool = False, create: bool = False) -> list[Tensor]:
+    """Gradients of a scalar; zeros where an input does not take part (an operation that was not sampled).
+
+    Args:
+        retain: keep the graph for another pass.
+        create: make the gradients themselves differentiable.
+    """
+    found: tuple[Any, ...] = torch.autograd.grad(
+        value, list(inputs), retain_graph=retain or create, create_graph=create, allow_unused=True
+    )
     return [torch.zeros_like(x) if g is None else g for g, x in zip(found, inputs, strict=True)]
+
+
+def place(weights: Sequence[Tensor], values: Sequence[Tensor]) -> None:
+    """Write values into the weights, in place."""
+    with torch.no_grad():
+        for weight, value in zip(weights, values, strict=True):
+            weight.copy_(value)
+
+
+@contextmanager
+def held_at(weights: Sequence[Tensor], values: Sequence[Tensor]) -> Generator[None, None, None]:
+    """The weights have these values inside; afterwards they are bit for bit what they were, also when it fails."""
+    kept = [w.detach().clone() for w in weights]
+    try:
+        place(weights, values)
+        yield
+    finally:
+        place(weights, kept)

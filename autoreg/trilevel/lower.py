@@ -1,12 +1,48 @@
-"""The lowest level: one step of the weights with Adam, and how that step answers to its gradient."""
+"""The lowest level: a step of the weights with Adam, and the way back through it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from autoreg.trilevel.levels import vector_norm
+from autoreg.trilevel.levels import place, vector_norm
+
+Vector = list[Tensor]
+"""One tensor a weight."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """A step of the weights as it was taken: enough to differentiate through it later."""
+
+    batch: int
+    """Its number, which is also that of its batch."""
+    before: Vector
+    """Weights it started from."""
+    gradient: Vector
+    """grad_w R after clipping."""
+    norm: float
+    """Of the gradient before clipping."""
+    exp_avg: Vector
+    exp_avg_sq: Vector
+    """Adam's moments after the step."""
+    count: int
+    """Steps so far, this one included."""
+    learning_rate: float
+    by_term: tuple[Vector, ...] = ()
+    """grad_w l_i at `before`, of this worker's share; only where it was asked for."""
+
+
+@dataclass(frozen=True)
+class Adjoint:
+    """Derivative of something later with respect to a lower state: weights and both moments."""
+
+    weights: Vector
+    exp_avg: Vector | None = None
+    exp_avg_sq: Vector | None = None
 
 
 class LowerStep:
@@ -20,41 +56,92 @@ class LowerStep:
         self.clip = clip
         self.optimiser = torch.optim.Adam(self.weights, lr=0.0, betas=betas)
 
-    def apply(self, gradient: Sequence[Tensor], learning_rate: float) -> list[Tensor]:
-        """Move the weights along a gradient; returns the gradient as used, that is after clipping its norm."""
+    def apply(self, gradient: Sequence[Tensor], learning_rate: float) -> tuple[Vector, float]:
+        """Move the weights along a gradient; returns it as used, after clipping its norm, and its norm before."""
         norm = float(vector_norm(gradient))
-        scale = min(1.0, self.clip / norm) if norm > 0 else 1.0
+        scale = self._scale(norm)
         used = [g * scale for g in gradient] if scale < 1 else list(gradient)
         for weight, g in zip(self.weights, used, strict=True):
             weight.grad = g
         self.optimiser.param_groups[0]["lr"] = learning_rate
         self.optimiser.step()  # pyright: ignore[reportUnknownMemberType]
         self.optimiser.zero_grad(set_to_none=True)
-        return used
+        return used, norm
 
-    def preconditioner(self, used_gradient: Sequence[Tensor]) -> list[Tensor]:
-        """P = d(Adam's direction)/d(gradient) of the step just taken, diagonal, one tensor a weight.
+    def record(
+        self, gradient: Sequence[Tensor], learning_rate: float, *, batch: int, by_term: Sequence[Vector] = ()
+    ) -> Step:
+        """`apply`, and what the way back needs."""
+        before = [w.detach().clone() for w in self.weights]
+        used, norm = self.apply(gradient, learning_rate)
+        state = self.state()
+        return Step(
+            batch=batch,
+            before=before,
+            gradient=used,
+            norm=norm,
+            exp_avg=state["exp_avg"],
+            exp_avg_sq=state["exp_avg_sq"],
+            count=state["step"],
+            learning_rate=learning_rate,
+            by_term=tuple(by_term),
+        )
 
-        With m = b1 m0 + (1 - b1) g, v = b2 v0 + (1 - b2) g^2, r = sqrt(v / c2):
-        P = (1 - b1)/c1 / (r + eps) - m/c1 / (r + eps)^2 * (1 - b2) g / (c2 r).
-        Ignoring it is the error that SAMA corrects (Choe et al., arXiv:2310.05674). The scale of a clipped
-        gradient is taken as constant. A weight that has had no gradient so far does not respond: there the
+    def pull_back(self, step: Step, after: Adjoint) -> tuple[Vector, Adjoint]:
+        """Through one step: the adjoint of its gradient (before clipping), and that of the state before it.
+
+        With m = b1 m0 + (1 - b1) g, v = b2 v0 + (1 - b2) g^2, c_k = 1 - b_k^t, r = sqrt(v / c2) and
+        w' = w - eta m / (c1 (r + eps)), for the adjoints a(.) of the state after the step:
+
+            A_m = a(m) - eta a(w') / (c1 (r + eps))
+            A_v = a(v) + eta a(w') m / (c1 (r + eps)^2) / (2 r c2)
+            a(g) = (1 - b1) A_m + 2 (1 - b2) g A_v,   a(m0) = b1 A_m,   a(v0) = b2 A_v,   a(w) = a(w').
+
+        g depends on w; that part of a(w) is the caller's, who knows the second derivative. Without moments' adjoints
+        a(g) is - eta P a(w') with P = d(Adam's direction)/dg, diagonal; ignoring P is the error that SAMA corrects
+        (Choe et al., arXiv:2310.05674). A weight that has had no gradient so far does not respond: there the
         formula is 1/eps, true only for gradients below eps.
         """
         group = self.optimiser.param_groups[0]
-        (b1, b2), eps = group["betas"], group["eps"]
-        found: list[Tensor] = []
-        for weight, g in zip(self.weights, used_gradient, strict=True):
-            state = self.optimiser.state[weight]
-            step = float(state["step"])
-            c1, c2 = 1 - b1**step, 1 - b2**step
-            root = (state["exp_avg_sq"] / c2).sqrt()
-            first = (1 - b1) / c1 / (root + eps)
-            second = state["exp_avg"] / c1 / (root + eps) ** 2 * (1 - b2) / c2 * g / root
-            found.append(torch.where(root > 0, first - second, 0.0))
-        return found
+        (b1, b2), eps, rate = group["betas"], group["eps"], step.learning_rate
+        c1, c2 = 1 - b1**step.count, 1 - b2**step.count
+        of_gradient: Vector = []
+        first: Vector = []
+        second: Vector = []
+        for i, (g, m, v) in enumerate(zip(step.gradient, step.exp_avg, step.exp_avg_sq, strict=True)):
+            root = (v / c2).sqrt()
+            pull = rate * after.weights[i] / (c1 * (root + eps))
+            a_m = torch.where(root > 0, -pull, 0.0)
+            a_v = torch.where(root > 0, pull * m / (root + eps) / (2 * root * c2), 0.0)
+            if after.exp_avg is not None and after.exp_avg_sq is not None:
+                a_m, a_v = a_m + after.exp_avg[i], a_v + after.exp_avg_sq[i]
+            of_gradient.append((1 - b1) * a_m + 2 * (1 - b2) * g * a_v)
+            first.append(b1 * a_m)
+            second.append(b2 * a_v)
+        return self._through_clipping(step, of_gradient), Adjoint(after.weights, first, second)
 
-    def state(self) -> dict[str, list[Tensor] | int]:
+    def _through_clipping(self, step: Step, adjoint: Vector) -> Vector:
+        """u = c g / |g|, so a(g) = c / |g| (a(u) - u <u, a(u)> / c^2)."""
+        scale = self._scale(step.norm)
+        if scale == 1:
+            return adjoint
+        along = sum(float((u * a).sum()) for u, a in zip(step.gradient, adjoint, strict=True)) / self.clip**2
+        return [scale * (a - along * u) for u, a in zip(step.gradient, adjoint, strict=True)]
+
+    def _scale(self, norm: float) -> float:
+        return min(1.0, self.clip / norm) if norm > 0 else 1.0
+
+    @contextmanager
+    def undone(self) -> Generator[None, None, None]:
+        """Whatever happens to weights and moments inside is undone, bit for bit, also when it fails."""
+        weights, state = [w.detach().clone() for w in self.weights], self.state()
+        try:
+            yield
+        finally:
+            place(self.weights, weights)
+            self.load(state)
+
+    def state(self) -> dict[str, Any]:
         """Moments and step count, safe to load with weights_only=True."""
         states = [self.optimiser.state[w] for w in self.weights]
         if not states or "step" not in states[0]:

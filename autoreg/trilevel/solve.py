@@ -4,19 +4,20 @@ The state of the upper levels (alpha, lambda, their optimisers) is not here: who
 adds the parts of all workers and moves alpha and lambda.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Literal
+from collections.abc import Generator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from autoreg.errors import DivergedError
-from autoreg.trilevel.hypergradient import dot_product, mixed_product
-from autoreg.trilevel.levels import Reduce, TriLevelProblem, gradients
-from autoreg.trilevel.lower import LowerStep
-
-AlphaEstimator = Literal["darts_fd", "direct"]
+from autoreg.errors import DivergedError, NoMinimumError
+from autoreg.trilevel.hypergradient import BY_TERM, DIRECT, ESTIMATORS
+from autoreg.trilevel.levels import Reduce, TriLevelProblem, gradients, place
+from autoreg.trilevel.lower import LowerStep, Step, Vector
+from autoreg.trilevel.response import Response
+from autoreg.trilevel.through_alpha import both_paths
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,23 @@ class Round:
     alpha: Tensor | None = None
     update_alpha: bool = False
     update_loss_weights: bool = False
-    alpha_estimator: AlphaEstimator = "darts_fd"
+    alpha_estimator: str = "darts_fd"
+    loss_weights_estimator: str = "dot_product"
+    horizon: int = 1
+    """Steps that `unrolled` goes back, or the most products of an implicit estimator."""
+    alpha_step: float | None = None
+    """Length of alpha's step, for the path lambda -> alpha -> S; None leaves that path out."""
+
+    @property
+    def recorded(self) -> int:
+        """How many of the last steps must be kept in view."""
+        if not (self.update_alpha or self.update_loss_weights):
+            return 0
+        return self.horizon if "unrolled" in (self.alpha_estimator, self.loss_weights_estimator) else 1
+
+    @property
+    def last_step(self) -> int:
+        return self.first_step + len(self.learning_rates) - 1
 
 
 @dataclass
@@ -44,100 +61,128 @@ class RoundParts:
     alpha_indirect: Tensor | None = None
     architecture_terms: Tensor | None = None
     loss_weights_gradient: Tensor | None = None
+    loss_weights_through_alpha: Tensor | None = None
     upper: dict[str, float] = field(default_factory=dict[str, float])
+    refused: dict[str, str] = field(default_factory=dict[str, str])
+    """Level -> why an implicit estimator refused; that level's gradient is None and the level rests."""
 
 
 def solve_round(problem: TriLevelProblem, lower: LowerStep, task: Round, reduce: Reduce) -> RoundParts:
-    """Train the weights for K steps and differentiate both upper objectives through the last one.
+    """Train the weights for K steps and differentiate both upper objectives through the last of them.
 
     Raises:
         DivergedError: when a lower objective is not finite; the weights are then unusable and the caller
             goes back to its last state.
+        EstimatorError: an estimator is not valid here.
     """
-    weights = problem.weights
-    lambda_ = task.loss_weights
-    observed = task.update_alpha or task.update_loss_weights
-    steps = range(task.first_step, task.first_step + len(task.learning_rates))
-    total = torch.zeros_like(lambda_)
-    parts = RoundParts(total)
-    for step, learning_rate in zip(steps, task.learning_rates, strict=True):
+    total = torch.zeros_like(task.loss_weights)
+    kept: list[Step] = []
+    before_last: dict[str, Any] = {}
+    for step, learning_rate in enumerate(task.learning_rates, start=task.first_step):
         terms = problem.train_terms(task.alpha, step)
         _check(terms, "weights", task.index, step)
         total += terms.detach().to(total)
-        if observed and step == steps[-1]:
-            _observed_step(problem, lower, task, terms, reduce, parts)
+        if step > task.last_step - task.recorded:
+            if step == task.last_step and task.alpha_step is not None:
+                before_last = lower.state()
+            kept.append(_recorded_step(problem, lower, task, terms, step, learning_rate, reduce))
         else:
-            gradient = gradients(terms @ lambda_.to(terms), weights)
+            gradient = gradients(terms @ task.loss_weights.to(terms), problem.weights)
             reduce(gradient)
             lower.apply(gradient, learning_rate)
-    parts.terms = total / len(steps)
+    parts = RoundParts(total / len(task.learning_rates))
+    if kept:
+        response = Response(problem, lower, task.loss_weights, task.alpha, kept, reduce, task.horizon)
+        _upper_parts(response, task, parts, before_last)
     return parts
 
 
-def _observed_step(
-    problem: TriLevelProblem, lower: LowerStep, task: Round, terms: Tensor, reduce: Reduce, parts: RoundParts
-) -> None:
-    """The last weight step of a round, kept in view: its term gradients and Adam's response are needed after."""
-    weights, lambda_ = problem.weights, task.loss_weights
-    step, learning_rate = task.first_step + len(task.learning_rates) - 1, task.learning_rates[-1]
-    before = [w.detach().clone() for w in weights]
-    own = [gradients(term, weights, retain=True) for term in terms]  # this shard's grad_w l_i
-    factors = [float(factor) for factor in lambda_]
-    gradient = [
-        torch.stack([factor * g for factor, g in zip(factors, column, strict=True)]).sum(0)
-        for column in zip(*own, strict=True)
-    ]
-    reduce(gradient)
-    used = lower.apply(gradient, learning_rate)
-    response = lower.preconditioner(used)
-
-    if task.update_loss_weights:
-        objective, parts.upper = problem.loss_weights_objective(task.alpha, step)
-        _check(objective, "loss weights", task.index, step)
-        upper_gradient = gradients(objective, weights)
-        reduce(upper_gradient)
-        parts.loss_weights_gradient = dot_product(upper_gradient, own, response, learning_rate=learning_rate)
-    if task.update_alpha:
-        _alpha_parts(problem, task, before, response, reduce, parts)
-
-
-def _alpha_parts(
+def _recorded_step(
     problem: TriLevelProblem,
+    lower: LowerStep,
     task: Round,
-    before: Sequence[Tensor],
-    response: Sequence[Tensor],
+    terms: Tensor,
+    step: int,
+    learning_rate: float,
     reduce: Reduce,
-    parts: RoundParts,
-) -> None:
-    weights, lambda_ = problem.weights, task.loss_weights
-    step, learning_rate = task.first_step + len(task.learning_rates) - 1, task.learning_rates[-1]
+) -> Step:
+    """A step kept in view; the last one term by term where the loss weights' estimator wants that."""
+    by_term: list[Vector] = []
+    lambda_ = task.loss_weights
+    if step == task.last_step and task.update_loss_weights and task.loss_weights_estimator in BY_TERM:
+        by_term = [gradients(term, problem.weights, retain=True) for term in terms]
+        factors = [float(factor) for factor in lambda_]
+        gradient = [
+            torch.stack([factor * g for factor, g in zip(factors, column, strict=True)]).sum(0)
+            for column in zip(*by_term, strict=True)
+        ]
+    else:
+        gradient = gradients(terms @ lambda_.to(terms), problem.weights)
+    reduce(gradient)
+    return lower.record(gradient, learning_rate, batch=step, by_term=by_term)
+
+
+def _upper_parts(response: Response, task: Round, parts: RoundParts, before_last: dict[str, Any]) -> None:
+    if task.update_alpha:
+        _alpha_parts(response, task, parts)
+    if task.update_loss_weights and task.update_alpha and task.alpha_step is not None:
+        _both_paths(response, task, parts, before_last)
+    elif task.update_loss_weights:
+        objective, parts.upper = response.problem.loss_weights_objective(task.alpha, task.last_step)
+        _check(objective, "loss weights", task.index, task.last_step)
+        upper_gradient = gradients(objective, response.problem.weights)
+        response.reduce(upper_gradient)
+        estimate = ESTIMATORS[task.loss_weights_estimator]
+        try:
+            parts.loss_weights_gradient = estimate(response, upper_gradient, "loss_weights")
+        except NoMinimumError as error:  # all workers see the same residual, so all refuse
+            parts.refused["loss_weights"] = str(error)
+
+
+def _alpha_parts(response: Response, task: Round, parts: RoundParts) -> None:
     assert task.alpha is not None
+    problem = response.problem
     alpha = task.alpha.detach().requires_grad_()
-    terms = problem.architecture_terms(alpha, step)
-    _check(terms, "architecture", task.index, step)
-    direct, *weight_gradient = gradients(terms @ lambda_.to(terms), [alpha, *weights])
+    terms = problem.architecture_terms(alpha, task.last_step)
+    _check(terms, "architecture", task.index, task.last_step)
+    direct, *weight_gradient = gradients(terms @ task.loss_weights.to(terms), [alpha, *problem.weights])
     parts.alpha_direct, parts.architecture_terms = direct, terms.detach()
-    if task.alpha_estimator == "direct":
+    if task.alpha_estimator == DIRECT:
         parts.alpha_indirect = torch.zeros_like(direct)
         return
-    reduce(weight_gradient)
-    direction = [p * v for p, v in zip(response, weight_gradient, strict=True)]
-
-    def train_alpha_gradient() -> Tensor:
-        return gradients(problem.train_terms(alpha, step) @ lambda_.to(terms), [alpha])[0]
-
-    after = [w.detach().clone() for w in weights]
+    response.reduce(weight_gradient)
     try:
-        _copy(weights, before)
-        parts.alpha_indirect = -learning_rate * mixed_product(train_alpha_gradient, weights, direction)
-    finally:
-        _copy(weights, after)
+        parts.alpha_indirect = ESTIMATORS[task.alpha_estimator](response, weight_gradient, "alpha")
+    except NoMinimumError as error:
+        parts.refused["alpha"] = str(error)
 
 
-def _copy(weights: Sequence[Tensor], values: Sequence[Tensor]) -> None:
-    with torch.no_grad():
-        for weight, value in zip(weights, values, strict=True):
-            weight.copy_(value)
+def _both_paths(response: Response, task: Round, parts: RoundParts, before_last: dict[str, Any]) -> None:
+    assert task.alpha is not None and task.alpha_step is not None
+    assert parts.alpha_direct is not None and parts.alpha_indirect is not None
+    alpha_gradient = parts.alpha_direct + parts.alpha_indirect
+    response.reduce([alpha_gradient])
+    problem, lower, last = response.problem, response.lower, response.steps[-1]
+
+    @contextmanager
+    def retake(alpha: Tensor) -> Generator[Response, None, None]:
+        with lower.undone():
+            place(problem.weights, last.before)
+            lower.load(before_last)
+            changed = replace(task, alpha=alpha.detach())
+            terms = problem.train_terms(changed.alpha, last.batch)
+            step = _recorded_step(problem, lower, changed, terms, last.batch, last.learning_rate, response.reduce)
+            yield replace(response, alpha=changed.alpha, steps=[step])
+
+    parts.loss_weights_gradient, parts.loss_weights_through_alpha, parts.upper = both_paths(
+        problem,
+        retake,
+        task.alpha,
+        alpha_gradient,
+        task.alpha_step,
+        of_loss_weights=ESTIMATORS[task.loss_weights_estimator],
+        of_alpha=ESTIMATORS[task.alpha_estimator],
+    )
 
 
 def _check(value: Tensor, level: str, round_index: int, step: int) -> None:

@@ -38,7 +38,7 @@ class WorkerSpec:
 
 @dataclass(frozen=True)
 class RoundTask:
-    """One round: K weight steps, then the parts of the upper hypergradients that are asked for."""
+    """One round: K weight steps, then the parts of the upper hypergradients asked for; see `trilevel.Round`."""
 
     index: int
     first_step: int
@@ -48,6 +48,9 @@ class RoundTask:
     update_alpha: bool = False
     update_loss_weights: bool = False
     alpha_estimator: str = "darts_fd"
+    loss_weights_estimator: str = "dot_product"
+    horizon: int = 1
+    alpha_step: float | None = None
     folding_price: float = 0.0
 
 
@@ -62,5 +65,7 @@ class RoundReport:
     alpha_indirect: np.ndarray | None = None
     architecture_terms: np.ndarray | None = None
     loss_weights_gradient: np.ndarray | None = None
+    loss_weights_through_alpha: np.ndarray | None = None
     upper: Mapping[str, float] = field(default_factory=dict)
+    refused: Mapping[str, str] = field(default_factory=dict)
     seconds: float = 0.0

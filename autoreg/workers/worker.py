@@ -86,7 +86,10 @@ class Worker:
                 alpha=alpha,
                 update_alpha=task.update_alpha,
                 update_loss_weights=task.update_loss_weights,
-                alpha_estimator=task.alpha_estimator,  # type: ignore[arg-type]
+                alpha_estimator=task.alpha_estimator,
+                loss_weights_estimator=task.loss_weights_estimator,
+                horizon=task.horizon,
+                alpha_step=task.alpha_step,
             ),
             self._sum_over_workers,
         )
@@ -98,7 +101,9 @@ class Worker:
             alpha_indirect=_array(parts.alpha_indirect),
             architecture_terms=_array(parts.architecture_terms),
             loss_weights_gradient=_array(parts.loss_weights_gradient),
+            loss_weights_through_alpha=_array(parts.loss_weights_through_alpha),
             upper=parts.upper,
+            refused=parts.refused,
             seconds=time.perf_counter() - start,
         )
 

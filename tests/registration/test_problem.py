@@ -1,7 +1,6 @@
 """Registration as three levels: shares of workers, sampled paths, and hypergradients through a real network."""
 
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 import pytest
@@ -17,8 +16,7 @@ from autoreg.registration.batch import PairBatch, Side, load_batch
 from autoreg.registration.objective import Objective
 from autoreg.registration.problem import RegistrationProblem, Samplers, Shard, UpperObjective
 from autoreg.registration.space import Term
-from autoreg.trilevel import LowerStep, Round, no_reduce, solve, solve_round
-from autoreg.trilevel.hypergradient import mixed_product
+from autoreg.trilevel import LowerStep, Round, no_reduce, solve_round
 
 TERMS = (
     Term("lncc", "lncc", level=1, window=3, reference=True),
@@ -182,9 +180,8 @@ def test_loss_weights_gradient_through_a_network() -> None:
 
 
 @pytest.mark.usefixtures("in_double")
-def test_alpha_gradient_through_a_supernet(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Along one direction of alpha. A network has kinks, so the estimator's step must be short to be exact."""
-    monkeypatch.setattr(solve, "mixed_product", partial(mixed_product, scale=1e-4))
+def test_alpha_gradient_through_a_supernet() -> None:
+    """Along one direction of alpha."""
     alpha = 0.1 * normal(len(SMALL.edges()), 2, seed=1)
     direction, h = normal(*alpha.shape, seed=2), 1e-4
 
@@ -197,6 +194,71 @@ def test_alpha_gradient_through_a_supernet(monkeypatch: pytest.MonkeyPatch) -> N
     direct, indirect = ((part * direction).sum().item() for part in (parts.alpha_direct, parts.alpha_indirect))
     assert direct + indirect == pytest.approx(numerical, rel=1e-6)
     assert indirect == pytest.approx(numerical - direct, rel=1e-4)
+
+
+def run(lambda_: Tensor, alpha: Tensor, **task: Any) -> tuple[RegistrationProblem, Any]:
+    """A supernet after three Adam steps and one round."""
+    problem = problem_of(supernet().double(), batch_size=2)
+    problem.upper = UpperObjective(folding_price=1.0)
+    lower = LowerStep(problem.weights, betas=(0.9, 0.999), clip=1e9)
+    solve_round(problem, lower, Round(0, 0, (1e-3,) * 3, LAMBDA, torch.zeros_like(alpha)), no_reduce)
+    return problem, solve_round(problem, lower, Round(1, 3, loss_weights=lambda_, alpha=alpha, **task), no_reduce)
+
+
+def slope(value: Callable[[Tensor], float], at: Tensor, direction: Tensor, *, h: float = 1e-5) -> float:
+    return (value(at + h * direction) - value(at - h * direction)) / (2 * h)
+
+
+OBSERVED = {"update_alpha": True, "update_loss_weights": True}
+
+
+@pytest.mark.usefixtures("in_double")
+@pytest.mark.parametrize("alpha_estimator", ["second_derivative", "darts_fd"])
+def test_one_step_of_alpha_by_torch_and_by_difference(alpha_estimator: str) -> None:
+    alpha = 0.1 * normal(len(SMALL.edges()), 2, seed=1)
+    direction = normal(*alpha.shape, seed=2)
+    rates = {"learning_rates": (1e-3,)}
+
+    def upper(alpha: Tensor) -> float:
+        problem, _ = run(LAMBDA, alpha, **rates)
+        return (problem.architecture_terms(alpha, 3).detach() @ LAMBDA).item()
+
+    parts = run(LAMBDA, alpha, **rates, **OBSERVED, alpha_estimator=alpha_estimator)[1]
+    found = ((parts.alpha_direct + parts.alpha_indirect) * direction).sum().item()
+    assert found == pytest.approx(slope(upper, alpha, direction), rel=1e-5)
+
+
+@pytest.mark.usefixtures("in_double")
+def test_unrolled_through_three_steps_of_a_supernet() -> None:
+    alpha, rates = 0.1 * normal(len(SMALL.edges()), 2, seed=1), {"learning_rates": (1e-3, 2e-3, 1e-3)}
+    direction = LAMBDA * torch.tensor([0.0, 1.0, -0.5, 1.0], dtype=torch.float64)
+
+    def upper(lambda_: Tensor) -> float:
+        problem, _ = run(lambda_, alpha, **rates)
+        return problem.loss_weights_objective(alpha, 5)[0].item()
+
+    unrolled = {"alpha_estimator": "unrolled", "loss_weights_estimator": "unrolled", "horizon": 3}
+    parts = run(LAMBDA, alpha, **rates, **OBSERVED, **unrolled)[1]
+    expected = slope(upper, LAMBDA, direction)
+    assert (parts.loss_weights_gradient @ direction).item() == pytest.approx(expected, rel=1e-4)
+
+
+@pytest.mark.usefixtures("in_double")
+def test_both_paths_through_a_supernet() -> None:
+    alpha, rates = 0.1 * normal(len(SMALL.edges()), 2, seed=1), {"learning_rates": (1e-3,)}
+    direction = LAMBDA * torch.tensor([0.0, 1.0, -0.5, 1.0], dtype=torch.float64)
+
+    def nested(lambda_: Tensor) -> float:
+        parts = run(lambda_, alpha, **rates, update_alpha=True)[1]
+        gradient = parts.alpha_direct + parts.alpha_indirect
+        moved = alpha - 0.1 * gradient / gradient.norm()
+        return run(lambda_, moved, **rates)[0].loss_weights_objective(moved, 3)[0].item()
+
+    parts = run(LAMBDA, alpha, **rates, **OBSERVED, alpha_step=0.1)[1]
+    through_weights, through_alpha = parts.loss_weights_gradient @ direction, parts.loss_weights_through_alpha @ direction
+    expected = slope(nested, LAMBDA, direction)
+    assert (through_weights + through_alpha).item() == pytest.approx(expected, rel=1e-3)
+    assert abs(through_alpha) > 0.01 * abs(expected)
 
 
 def test_registration_is_what_the_network_says() -> None:

@@ -1,8 +1,10 @@
 from dataclasses import replace
 
 import numpy as np
+import pytest
 import torch
 
+from autoreg.errors import InputError
 from autoreg.search.upper import UpperConfig, UpperLevels
 from autoreg.trilevel import WeightRange
 from autoreg.workers.messages import RoundReport
@@ -52,6 +54,40 @@ def test_shares_of_workers_add_up():
     logged = one.update([whole])
     assert two.update(halves) == logged
     assert torch.equal(one.alpha, two.alpha)
+
+
+def test_a_level_whose_estimator_refused_rests(caplog):
+    levels = upper()
+    before = levels.alpha.clone()
+    refused = {"alpha": "no minimum", "loss_weights": "no minimum"}
+    logged = levels.update([replace(report(), alpha_indirect=None, loss_weights_gradient=None, refused=refused)])
+    assert logged == {"refused.alpha": 1.0, "refused.loss_weights": 1.0}
+    assert torch.equal(levels.alpha, before) and levels.loss_weights.named()["b"] == 2.0
+    assert "no minimum; this level rests" in caplog.text
+
+
+def test_the_path_through_alpha_joins_the_gradient():
+    usual, full = upper(), upper()
+    usual.update([replace(report(), loss_weights_gradient=np.array([0.0, -3.0]))])
+    through = {"loss_weights_gradient": np.array([0.0, 1.0]), "loss_weights_through_alpha": np.array([0.0, -4.0])}
+    logged = full.update([replace(report(), **through)])
+    assert full.loss_weights.named() == usual.loss_weights.named()
+    assert logged["lambda_alpha_path_share"] == 0.8
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"paths": "both"}, "paths: expected one of sequential, direct, full, got 'both'"),
+        ({"alpha_estimator": "dot_product"}, "alpha_estimator: expected one of darts_fd"),
+        ({"loss_weights_estimator": "direct"}, "loss_weights_estimator: expected one of dot_product"),
+        ({"horizon": 0}, "horizon: expected at least 1"),
+        ({"paths": "full", "alpha_estimator": "unrolled"}, "full goes through one step"),
+    ],
+)
+def test_what_does_not_go_together_is_named(given, message):
+    with pytest.raises(InputError, match=message):
+        UpperConfig(**given)
 
 
 def test_the_price_of_folding_follows_the_bound():

@@ -1,6 +1,7 @@
 """The weight step: torch's Adam bit for bit, its response, and its state."""
 
 import io
+from typing import Any
 
 import pytest
 import torch
@@ -8,6 +9,7 @@ from problems import normal
 from torch import Tensor
 
 from autoreg.trilevel import LowerStep
+from autoreg.trilevel.lower import Adjoint
 
 BETAS = (0.9, 0.999)
 RATES = (1e-2, 3e-3, 5e-3, 1e-3, 2e-2, 1e-2)
@@ -29,7 +31,7 @@ def test_equals_torch_adam_bitwise() -> None:
     ours, theirs = fresh_weights(), fresh_weights()
     lower, adam = step_of(ours), torch.optim.Adam(theirs, lr=1.0, betas=BETAS)
     for step, rate in enumerate(RATES):
-        assert all(map(torch.equal, lower.apply(gradient_of(step), rate), gradient_of(step)))
+        assert all(map(torch.equal, lower.apply(gradient_of(step), rate)[0], gradient_of(step)))
         for weight, g in zip(theirs, gradient_of(step), strict=True):
             weight.grad = g
         adam.param_groups[0]["lr"] = rate
@@ -39,34 +41,72 @@ def test_equals_torch_adam_bitwise() -> None:
 
 
 def test_a_long_gradient_is_cut_to_the_clip() -> None:
-    used = step_of(fresh_weights(), clip=0.5).apply(gradient_of(0), 1e-2)
+    used, norm = step_of(fresh_weights(), clip=0.5).apply(gradient_of(0), 1e-2)
+    assert norm == pytest.approx(torch.cat([g.flatten() for g in gradient_of(0)]).norm().item())
     assert torch.cat([g.flatten() for g in used]).norm().item() == pytest.approx(0.5)
     torch.testing.assert_close(used[0] / used[1].norm(), gradient_of(0)[0] / gradient_of(0)[1].norm())
 
 
+@pytest.mark.parametrize("clip", [1e9, 0.5])
 @pytest.mark.parametrize("history", [0, 1, 5])
-def test_preconditioner_is_the_derivative_of_the_step(history: int) -> None:
-    def moved(change: float) -> tuple[Tensor, Tensor]:
-        """Movement over -eta of five weights whose last gradient is changed, and the response there."""
+def test_pull_back_is_the_derivative_of_the_step(history: int, clip: float) -> None:
+    """Of a random function of the state after it, with respect to the gradient and to the moments before."""
+    into = Adjoint(*([normal(5, seed=40 + i)] for i in range(3)))
+
+    def value(change: Tensor) -> tuple[Tensor, Any, LowerStep]:
         weight = normal(5, seed=0).requires_grad_()
-        lower = step_of([weight])
+        lower = step_of([weight], clip=clip)
         for step in range(history):
             lower.apply([normal(5, seed=10 + step)], 1e-2)
-        before = weight.detach().clone()
-        used = lower.apply([normal(5, seed=30) + change], 1e-2)
-        return (before - weight.detach()) / 1e-2, lower.preconditioner(used)[0]
+        before = lower.state()
+        if history:
+            before["exp_avg"][0] += change[1]
+            before["exp_avg_sq"][0] += change[2]
+        lower.load(before)
+        step = lower.record([normal(5, seed=30) + change[0]], 1e-2, batch=0)
+        state = lower.state()
+        parts = zip([weight.detach(), state["exp_avg"][0], state["exp_avg_sq"][0]], into_list, strict=True)
+        return torch.stack([(x * a).sum() for x, a in parts]).sum(), step, lower
 
-    response = moved(0.0)[1]
-    numerical = (moved(1e-5)[0] - moved(-1e-5)[0]) / 2e-5
-    torch.testing.assert_close(response, numerical, rtol=1e-6, atol=1e-7)
+    into_list = [into.weights[0], into.exp_avg[0], into.exp_avg_sq[0]]
+    _, step, lower = value(torch.zeros(3, 5, dtype=torch.float64))
+    gradient, earlier = lower.pull_back(step, into)
+    found = torch.stack([gradient[0], earlier.exp_avg[0], earlier.exp_avg_sq[0]])
+    numerical = torch.zeros(3, 5, dtype=torch.float64)
+    sizes = (1e-6, 1e-6, 1e-9)  # the second moment is small
+    for row in range(3 if history else 1):
+        for column in range(5):
+            unit = torch.zeros(3, 5, dtype=torch.float64)
+            unit[row, column] = sizes[row]
+            numerical[row, column] = (value(unit)[0] - value(-unit)[0]) / (2 * sizes[row])
+    rows = slice(0, 3 if history else 1)
+    torch.testing.assert_close(found[rows], numerical[rows], rtol=2e-5, atol=1e-7)
 
 
 def test_a_weight_without_any_gradient_does_not_respond() -> None:
     lower = step_of([torch.zeros(2, requires_grad=True)])
     lower.apply([torch.tensor([0.0, 1.0])], 1e-2)
-    used = lower.apply([torch.tensor([0.0, 2.0])], 1e-2)
-    first, second = lower.preconditioner(used)[0].tolist()
-    assert first == 0.0 and second != 0.0
+    step = lower.record([torch.tensor([0.0, 2.0])], 1e-2, batch=0)
+    (gradient,), _ = lower.pull_back(step, Adjoint([torch.ones(2)]))
+    assert gradient[0] == 0.0 and gradient[1] != 0.0
+
+
+def test_undone_restores_weights_and_moments_also_after_a_failure() -> None:
+    weights = fresh_weights()
+    lower = step_of(weights)
+    lower.apply(gradient_of(0), 1e-2)
+    kept, state = [w.detach().clone() for w in weights], lower.state()
+
+    def fail() -> None:
+        with lower.undone():
+            lower.apply(gradient_of(1), 1e-1)
+            raise RuntimeError("in between")
+
+    with pytest.raises(RuntimeError, match="in between"):
+        fail()
+    assert all(map(torch.equal, weights, kept))
+    now = lower.state()
+    assert now["step"] == 1 and all(map(torch.equal, now["exp_avg_sq"], state["exp_avg_sq"]))
 
 
 @pytest.mark.parametrize("done", [0, 3])

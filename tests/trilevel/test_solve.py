@@ -11,7 +11,7 @@ import torch
 from problems import ToyTriLevel, normal
 from torch import Tensor
 
-from autoreg.errors import DivergedError
+from autoreg.errors import DivergedError, EstimatorError
 from autoreg.trilevel import LowerStep, Reduce, Round, RoundParts, no_reduce, solve_round
 
 LAMBDA = torch.tensor([1.0, 0.4, 2.5], dtype=torch.float64)
@@ -65,6 +65,80 @@ def test_the_direct_estimator_leaves_the_indirect_part_out() -> None:
     assert direct.alpha_indirect.tolist() == [[0.0, 0.0], [0.0, 0.0]]
 
 
+@pytest.mark.parametrize("clip", [1e9, 0.8])
+@pytest.mark.parametrize("estimator", ["second_derivative", "unrolled"])
+def test_one_step_estimators_agree(estimator: str, clip: float) -> None:
+    """Each against the default of its level, which the tests above hold against numerical derivatives."""
+    usual = after(OBSERVED, clip=clip)[1]
+    other = after(replace(OBSERVED, alpha_estimator=estimator, loss_weights_estimator=estimator), clip=clip)[1]
+    torch.testing.assert_close(other.alpha_indirect, usual.alpha_indirect, rtol=1e-6, atol=0)
+    torch.testing.assert_close(other.loss_weights_gradient, usual.loss_weights_gradient, rtol=1e-6, atol=0)
+
+
+@pytest.mark.parametrize("clip", [1e9, 0.8])
+def test_unrolled_is_the_derivative_through_all_its_steps(clip: float) -> None:
+    """Adam's moments and the clipping carry the change from step to step; one step alone is far off."""
+    rates = (0.05, 0.04, 0.03, 0.05)
+
+    def upper(lambda_: Tensor, alpha: Tensor) -> tuple[float, float]:
+        problem, *_ = after(plain(OBSERVED, learning_rates=rates, loss_weights=lambda_, alpha=alpha), clip=clip)
+        labels = problem.loss_weights_objective(alpha, 8)[0]
+        return float(labels.detach()), float(problem.architecture_terms(alpha, 8).detach() @ lambda_)
+
+    task = replace(OBSERVED, learning_rates=rates, horizon=4)
+    parts = after(replace(task, alpha_estimator="unrolled", loss_weights_estimator="unrolled"), clip=clip)[1]
+    of_lambda = numerical(lambda x: upper(x, ALPHA)[0], LAMBDA)
+    of_alpha = numerical(lambda x: upper(LAMBDA, x)[1], ALPHA)
+    torch.testing.assert_close(parts.loss_weights_gradient, of_lambda, rtol=1e-6, atol=1e-9)
+    torch.testing.assert_close(parts.alpha_direct + parts.alpha_indirect, of_alpha, rtol=1e-6, atol=1e-9)
+    short = after(task, clip=clip)[1]
+    assert (short.loss_weights_gradient - of_lambda).norm() > 0.3 * of_lambda.norm()
+
+
+def test_unrolled_refuses_more_steps_than_the_round_has() -> None:
+    with pytest.raises(EstimatorError, match="expected 3 recorded steps, got 1"):
+        after(replace(OBSERVED, loss_weights_estimator="unrolled", horizon=3))
+
+
+@pytest.mark.parametrize("estimator", ["neumann", "conjugate_gradient"])
+def test_a_level_rests_where_its_implicit_estimator_refuses(estimator: str) -> None:
+    """Five steps from a random start are not near a minimum within two products."""
+    task = replace(OBSERVED, alpha_estimator=estimator, loss_weights_estimator=estimator, horizon=2)
+    problem, parts, _ = after(task)
+    assert set(parts.refused) == {"alpha", "loss_weights"} and all("residual" in why for why in parts.refused.values())
+    assert parts.alpha_indirect is None and parts.loss_weights_gradient is None
+    left = after(plain(OBSERVED))[0]
+    torch.testing.assert_close(problem.weights, left.weights, rtol=1e-12, atol=1e-14)
+
+
+STEP = 0.15
+BOTH = replace(OBSERVED, alpha_step=STEP)
+
+
+def nested(lambda_: Tensor) -> float:
+    """S(w2, a1) of the nested problem, with a1 from alpha's hypergradient at this lambda."""
+    parts = after(replace(OBSERVED, loss_weights=lambda_, update_loss_weights=False))[1]
+    gradient = parts.alpha_direct + parts.alpha_indirect
+    moved = ALPHA - STEP * gradient / gradient.norm()
+    problem, *_ = after(plain(OBSERVED, loss_weights=lambda_, alpha=moved))
+    return float(problem.loss_weights_objective(moved, 5)[0].detach())
+
+
+@pytest.mark.parametrize("alpha_estimator", ["darts_fd", "second_derivative"])
+def test_both_paths_are_the_derivative_of_the_nested_problem(alpha_estimator: str) -> None:
+    parts = after(replace(BOTH, alpha_estimator=alpha_estimator))[1]
+    expected = numerical(nested, LAMBDA)
+    assert (parts.loss_weights_gradient + parts.loss_weights_through_alpha - expected).norm() < 1e-6 * expected.norm()
+    assert parts.loss_weights_through_alpha.norm() > 0.05 * expected.norm()  # the second path is no detail here
+
+
+def test_both_paths_leave_weights_moments_and_alpha_parts_alone() -> None:
+    (watched, parts, a), (left, usual, b) = after(BOTH), after(OBSERVED)
+    assert all(map(torch.equal, watched.weights, left.weights))
+    assert all(map(torch.equal, a.state()["exp_avg_sq"], b.state()["exp_avg_sq"]))
+    assert torch.equal(parts.alpha_indirect, usual.alpha_indirect)
+
+
 def test_observing_does_not_change_the_weights() -> None:
     three = replace(OBSERVED, learning_rates=(0.05, 0.04, 0.03))
     (watched, _, a), (left, _, b) = after(three), after(plain(three))
@@ -112,10 +186,14 @@ class ThreadSum:
         return reduce
 
 
+UNROLLED = {"alpha_estimator": "unrolled", "loss_weights_estimator": "unrolled", "horizon": 2}
+
+
+@pytest.mark.parametrize("estimators", [{}, UNROLLED, {"alpha_step": STEP}], ids=["usual", "unrolled", "both paths"])
 @pytest.mark.parametrize("clip", [1e9, 0.5])
 @pytest.mark.parametrize("pairs", [4, 5])
-def test_shares_of_two_workers_add_up_to_one(pairs: int, clip: float) -> None:
-    task = replace(OBSERVED, learning_rates=(0.05, 0.04))
+def test_shares_of_two_workers_add_up_to_one(pairs: int, clip: float, estimators: dict[str, Any]) -> None:
+    task = replace(OBSERVED, learning_rates=(0.05, 0.04), **estimators)
     one, whole, _ = after(task, problem=ToyTriLevel(pairs=pairs), clip=clip)
     total = ThreadSum(2)
 
@@ -125,8 +203,11 @@ def test_shares_of_two_workers_add_up_to_one(pairs: int, clip: float) -> None:
 
     with ThreadPoolExecutor(2) as threads:
         (first, a, _), (second, b, _) = threads.map(work, range(2))
-    for name in ("terms", "alpha_direct", "alpha_indirect", "architecture_terms", "loss_weights_gradient"):
-        torch.testing.assert_close(getattr(a, name) + getattr(b, name), getattr(whole, name), rtol=1e-9, atol=1e-11)
+    names = ["terms", "alpha_direct", "alpha_indirect", "architecture_terms", "loss_weights_gradient"]
+    if "alpha_step" in estimators:
+        names.append("loss_weights_through_alpha")
+    for name in names:
+        torch.testing.assert_close(getattr(a, name) + getattr(b, name), getattr(whole, name), rtol=1e-8, atol=1e-10)
     assert a.upper["objective"] + b.upper["objective"] == pytest.approx(whole.upper["objective"], rel=1e-12)
     assert all(map(torch.equal, first.weights, second.weights))
     for w, v in zip(first.weights, one.weights, strict=True):

@@ -1,38 +1,44 @@
-"""dS/dlambda through one step of the weights, exact and first order.
+"""The loss weights' hypergradient through one step of the weights: exact and first order.
 
 The lower objective is linear in lambda, so d(grad_w R)/d(lambda_i) is just grad_w l_i, and with
-w' = w - eta * A(grad_w R), A the optimiser's direction and P = dA/dgrad (diagonal),
+w' = w - eta A(grad_w R), A the optimiser's direction and P = dA/dgrad its response,
 
     dS(w')/dlambda_i = - eta < P grad_w S(w'), grad_w l_i(w) > .
 
-Valid for any lower objective linear in lambda and an optimiser whose response is diagonal (SGD: P = 1,
-Adam: `LowerStep.preconditioner`). No second derivative and no finite difference is needed.
+No second derivative and no finite difference is needed. Valid for one step, and for lambda only.
 """
-
-from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
+from autoreg.errors import EstimatorError
+from autoreg.trilevel.lower import Vector
+from autoreg.trilevel.response import Level, Response
 
-def dot_product(
-    upper_gradient: Sequence[Tensor],
-    term_gradients: Sequence[Sequence[Tensor]],
-    preconditioner: Sequence[Tensor],
-    *,
-    learning_rate: float,
-) -> Tensor:
-    """dS/dlambda, shape (terms,), float64.
+
+def dot_product(response: Response, upper_gradient: Vector, level: Level) -> Tensor:
+    """This worker's share of dF/dlambda through the last step, (terms,), float64.
 
     Args:
-        upper_gradient: grad_w S at the weights after the step.
-        term_gradients: for every term, grad_w l_i at the weights before it.
-        preconditioner: P of that step, one tensor a weight.
-        learning_rate: eta.
+        upper_gradient: grad_w F at the present weights, over all workers.
+
+    Raises:
+        EstimatorError: for alpha, in which R is not linear.
     """
-    response = [p * v for p, v in zip(preconditioner, upper_gradient, strict=True)]
+    return _dots(response, response.one_step(upper_gradient), level)
+
+
+def dot_product_plain(response: Response, upper_gradient: Vector, level: Level) -> Tensor:
+    """The same with P = 1, as if the weights moved by plain gradient descent: exact only if they did."""
+    rate = response.steps[-1].learning_rate
+    return _dots(response, [-rate * v for v in upper_gradient], level)
+
+
+def _dots(response: Response, answer: Vector, level: Level) -> Tensor:
+    if level != "loss_weights":
+        raise EstimatorError("dot_product: expected the loss weights, in which the objective is linear, got alpha")
     dots = [
-        torch.stack([(r.double() * g.double()).sum() for r, g in zip(response, gradient, strict=True)]).sum()
-        for gradient in term_gradients
+        torch.stack([(a.double() * g.double()).sum() for a, g in zip(answer, term, strict=True)]).sum()
+        for term in response.steps[-1].by_term
     ]
-    return -learning_rate * torch.stack(dots)
+    return torch.stack(dots)

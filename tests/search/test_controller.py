@@ -1,0 +1,42 @@
+"""What each round of a search is to do."""
+
+from dataclasses import replace
+
+import pytest
+
+from autoreg.config import load_space
+from autoreg.errors import InputError
+from autoreg.search.controller import SearchConfig, SearchDriver
+from autoreg.search.upper import UpperConfig
+
+
+def moves(**upper: str) -> list[tuple[bool, bool]]:
+    config = SearchConfig(rounds=8, warmup_rounds=2, upper=UpperConfig(**upper))
+    driver = SearchDriver(load_space("tiny", dims=3), config, max_folds_percent=0.3, seed=0)
+    return [(task.update_alpha, task.update_loss_weights) for task in map(driver.task, range(8))]
+
+
+def test_levels_move_together_after_the_warm_up() -> None:
+    assert moves() == [(False, False)] * 2 + [(True, True)] * 6
+
+
+def test_sequential_is_alpha_first_and_the_loss_weights_after_it() -> None:
+    assert moves(paths="sequential") == [(False, False)] * 2 + [(True, False)] * 3 + [(False, True)] * 3
+
+
+def test_full_tells_the_workers_how_far_alpha_will_go() -> None:
+    config = SearchConfig(upper=UpperConfig(paths="full", alpha_learning_rate=0.3))
+    driver = SearchDriver(load_space("tiny", dims=3), config, max_folds_percent=0.3, seed=0)
+    assert driver.task(0).alpha_step == pytest.approx(0.15)  # the first step of momentum with dampening one half
+
+
+@pytest.mark.parametrize(
+    ("upper", "changes", "message"),
+    [
+        ({"paths": "full"}, {"relaxation": "single-path"}, "full needs relaxation softmax, got single-path"),
+        ({"alpha_estimator": "unrolled", "horizon": 5}, {}, r"horizon: expected at most 4 \(steps_per_round\)"),
+    ],
+)
+def test_what_does_not_go_together_is_named(upper: dict, changes: dict, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        replace(SearchConfig(upper=UpperConfig(**upper)), **changes)
