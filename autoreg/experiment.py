@@ -10,10 +10,12 @@ import torch
 
 from autoreg.choice import Choice, fit_dims, in_order, plain_network, write_choice
 from autoreg.config import Config, config_from_dict, config_to_dict, load_space, read_yaml, write_yaml
+from autoreg.data.splits import Roles
 from autoreg.errors import AutoRegError, InputError
 from autoreg.evaluation.fields import save_fields
 from autoreg.evaluation.files import register_files, write_transform, write_warped, write_warped_labels
 from autoreg.evaluation.pairs import evaluate_pairs, summary
+from autoreg.finals import play_off
 from autoreg.metrics import folds_percent
 from autoreg.networks import weight_count
 from autoreg.pictures import draw_history, draw_pair
@@ -23,6 +25,7 @@ from autoreg.registration.score import register_pair
 from autoreg.reporting.compare import compare_runs
 from autoreg.reporting.watch import Watch
 from autoreg.search.controller import SearchDriver
+from autoreg.search.finalists import Finalist, finalists
 from autoreg.search.rounds import run_rounds
 from autoreg.search.run import Run, RunPlan, open_run, read_result
 from autoreg.search.training import TrainDriver
@@ -49,13 +52,24 @@ def search(
         run.tracker.tags({"roles_shared": "; ".join(roles.notes) or "none"})
         with open_pool(spec, config, run.journal.ledger.heartbeat) as pool:
             run_rounds(driver, pool, run.journal, resume=resume)
-        genotype, loss_weights = driver.genotype(), driver.upper.loss_weights.named()
-        write_yaml(output / "genotype.yaml", genotype.to_dict())
-        write_yaml(output / "loss_weights.yaml", loss_weights)
+        searched = driver.genotype(), driver.upper.loss_weights.named()
+        entering = finalists(space, *searched, config.search.finalists if _has_labelled_pairs(setting, roles) else 1)
+        brief = replace(config.train, steps=config.search.finalist_steps, evaluate_every=config.search.finalist_steps)
+
+        def brief_training(finalist: Finalist, folder: Path, name: str) -> None:
+            choice = Choice({"genotype": finalist.genotype.to_dict()}, finalist.loss_weights)
+            options = {"dataset": dataset, "watch": watch.named(name), "resume": True, "tracked": False}
+            train(replace(config, train=brief), choice, output=folder, **options)
+
+        chosen, played = play_off(entering, run, brief_training)
+        write_yaml(output / "genotype.yaml", chosen.genotype.to_dict())
+        write_yaml(output / "loss_weights.yaml", chosen.loss_weights)
         run.finish(
             metrics=_last_values(run, ("val_dice", "folds_percent", "alpha_entropy", "train_objective")),
-            genotype=dict(genotype.edges),
-            loss_weights=loss_weights,
+            genotype=dict(chosen.genotype.edges),
+            loss_weights=chosen.loss_weights,
+            chosen=chosen.name,
+            finalists=played,
             roles_shared=list(roles.notes),
         )
         draw_history(run)
@@ -297,12 +311,19 @@ def _plan(command: str, config: Config, setting: Setting, output: Path) -> RunPl
     )
 
 
+def _has_labelled_pairs(setting: Setting, roles: Roles) -> bool:
+    """Whether models can be chosen by the score."""
+    pairs = setting.selection_pairs(roles)
+    return any(all(setting.volumes[key].labels is not None for key in pair) for pair in pairs)
+
+
 def _check_selection(setting: Setting, seed: int) -> None:
     """Raises InputError when nothing can be scored."""
-    pairs = setting.selection_pairs(setting.roles(seed))
-    if not any(all(setting.volumes[key].labels is not None for key in pair) for pair in pairs):
+    roles = setting.roles(seed)
+    if not _has_labelled_pairs(setting, roles):
         where = f"{setting.dataset.path}: validation"
-        raise InputError(f"{where}: expected pairs with labels to choose models by, got {len(pairs)} without")
+        without = len(setting.selection_pairs(roles))
+        raise InputError(f"{where}: expected pairs with labels to choose models by, got {without} without")
 
 
 def _copy_model(trial: Path, output: Path) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from autoreg.baselines.record import DIVERGED, FAILED, FINISHED, STOPPED, Record, TrialRow
-from autoreg.tracking.ledger import Ledger, read_costs
+from autoreg.tracking.ledger import Ledger
 from autoreg.tracking.tracker import Tracker
 
 PHASE = "trials"
@@ -59,13 +59,7 @@ class Books:
 
     def _book(self, number: int) -> float:
         """Device-seconds of a trial from its own ledger, useful and wasted, now also in the study's."""
-        costs = read_costs(trial_folder(self.folder, number) / "cost.jsonl")
-        useful, wasted = (float(costs[name].sum()) for name in ("device_seconds", "wasted_seconds"))
-        key = f"trial {number}"
-        if key not in set(self.ledger.to_frame()["key"]):
-            device = str(costs["device"].iloc[-1]) if len(costs) else "cpu"
-            self.ledger.add(PHASE, device, useful, wasted_seconds=wasted, key=key)
-        return useful + wasted
+        return self.ledger.take_over(trial_folder(self.folder, number) / "cost.jsonl", PHASE, key=f"trial {number}")
 
 
 def trial_folder(folder: Path, number: int) -> Path:

@@ -6,13 +6,12 @@ from typing import Any
 
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
 
-from autoreg.networks import Genotype
+from autoreg.networks import Genotype, usual_primitive
 from autoreg.registration.space import SearchSpace
 
 LEARNING_RATE = "learning_rate"
 PRIMITIVE = "primitive"
 LAMBDA = "lambda."
-_USUAL_PRIMITIVE = "conv3"
 
 Parameters = dict[str, float | str]
 
@@ -37,7 +36,7 @@ def first_parameters(space: SearchSpace, *, learning_rate: float, primitives: bo
     first: Parameters = {LEARNING_RATE: min(max(learning_rate, low), high)}
     first |= {LAMBDA + term.name: term.start for term in space.terms if not term.reference}
     if primitives:
-        first[PRIMITIVE] = _USUAL_PRIMITIVE if _USUAL_PRIMITIVE in space.primitives else space.primitives[0]
+        first[PRIMITIVE] = usual_primitive(space.primitives)
     return first
 
 

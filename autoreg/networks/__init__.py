@@ -3,7 +3,7 @@
 from autoreg.networks.architecture import Architecture, Edge
 from autoreg.networks.genotype import Genotype, architecture_from_dict, check_primitive
 from autoreg.networks.mixed import RELAXATIONS, Gate
-from autoreg.networks.primitives import PRIMITIVES, weight_count
+from autoreg.networks.primitives import PRIMITIVES, usual_primitive, weight_count
 from autoreg.networks.registration import Registration, RegistrationNetwork
 from autoreg.networks.registry import NETWORKS, build_network
 from autoreg.networks.supernet import Supernet, decode
@@ -23,5 +23,6 @@ __all__ = [
     "build_network",
     "check_primitive",
     "decode",
+    "usual_primitive",
     "weight_count",
 ]

@@ -3,7 +3,7 @@
 Reference: Fan et al., AutoReg, arXiv:2203.06810 (the operation list); counts of weights follow its code.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from torch import nn
 
@@ -78,6 +78,15 @@ def make_primitive(name: str, dims: int, c_in: int, c_out: int, *, stride: int =
             if layer.bias is not None:
                 nn.init.zeros_(layer.bias)
     return module
+
+
+USUAL = "conv3"
+"""What people put on every edge."""
+
+
+def usual_primitive(primitives: Sequence[str]) -> str:
+    """conv3 where it is among them, else the first."""
+    return USUAL if USUAL in primitives else primitives[0]
 
 
 def weight_count(module: nn.Module) -> int:

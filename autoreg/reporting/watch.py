@@ -10,9 +10,13 @@ from autoreg.reporting.console import progress
 class Watch:
     """Progress bars for the parts of a command, one after the other; silent by default."""
 
-    def __init__(self, *, quiet: bool = True) -> None:
-        self.quiet = quiet
+    def __init__(self, *, quiet: bool = True, name: str | None = None) -> None:
+        self.quiet, self.name = quiet, name
         self._stack = ExitStack()
+
+    def named(self, name: str) -> "Watch":
+        """A watch for a part of a command; its bars are called `name`."""
+        return Watch(quiet=self.quiet, name=name)
 
     def counter(self, description: str) -> Callable[..., None]:
         """A function to call with (done, total) as work gets done; the bar opens at the first call."""
@@ -23,7 +27,7 @@ class Watch:
             nonlocal seen, advance
             if advance is None:
                 seen = done - 1
-                advance = self._stack.enter_context(progress(total - seen, description, quiet=self.quiet))
+                advance = self._stack.enter_context(progress(total - seen, self.name or description, quiet=self.quiet))
             advance(done - seen)
             seen = done
             if done >= total:

@@ -31,9 +31,14 @@ class SearchConfig:
     upper_level: int = 1
     """Grid of the loss weights' objective: 0 the image's, 1 the half grid."""
     upper: UpperConfig = field(default_factory=UpperConfig)
+    finalists: int = 4
+    """Candidates that are briefly trained in the end: the searched and the default architecture, each with searched and
+    default loss weights; 1 takes what was searched, unseen."""
+    finalist_steps: int = 200
+    """Steps of a brief training."""
 
     def __post_init__(self) -> None:
-        for name in ("rounds", "steps_per_round", "batch_size"):
+        for name in ("rounds", "steps_per_round", "batch_size", "finalists", "finalist_steps"):
             if getattr(self, name) < 1:
                 raise InputError(f"search.{name}: expected at least 1, got {getattr(self, name)}")
         if not 0 <= self.warmup_rounds <= self.rounds:

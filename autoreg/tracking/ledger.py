@@ -71,6 +71,16 @@ class Ledger:
         if work := self._read_open():
             self._write_open(work | {"beat": time.time()})
 
+    def take_over(self, path: Path, phase: str, *, key: str) -> float:
+        """Book all that another run's ledger holds as one piece of work, once; returns its device-seconds."""
+        costs = read_costs(path)
+        useful, wasted = (float(costs[name].sum()) for name in ("device_seconds", "wasted_seconds"))
+        booked = self.to_frame()
+        if not ((booked["phase"] == phase) & (booked["key"] == key)).any():
+            device = str(costs["device"].iloc[-1]) if len(costs) else "cpu"
+            self.add(phase, device, useful, wasted_seconds=wasted, key=key)
+        return useful + wasted
+
     def totals(self) -> dict[str, dict[str, float]]:
         """Useful and wasted device-seconds of each phase, in order of first appearance."""
         columns = ["device_seconds", "wasted_seconds"]

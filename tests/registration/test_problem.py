@@ -255,7 +255,10 @@ def test_both_paths_through_a_supernet() -> None:
         return run(lambda_, moved, **rates)[0].loss_weights_objective(moved, 3)[0].item()
 
     parts = run(LAMBDA, alpha, **rates, **OBSERVED, alpha_step=0.1)[1]
-    through_weights, through_alpha = parts.loss_weights_gradient @ direction, parts.loss_weights_through_alpha @ direction
+    through_weights, through_alpha = (
+        parts.loss_weights_gradient @ direction,
+        parts.loss_weights_through_alpha @ direction,
+    )
     expected = slope(nested, LAMBDA, direction)
     assert (through_weights + through_alpha).item() == pytest.approx(expected, rel=1e-3)
     assert abs(through_alpha) > 0.01 * abs(expected)
