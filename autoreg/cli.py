@@ -41,8 +41,16 @@ def _end(context: click.Context, error: Exception, code: int) -> None:
 
 @click.group(cls=_Program, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.option("--debug", is_flag=True, help="Show a traceback when something fails.")
+@click.option(
+    "--extension",
+    "extensions",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    metavar="FILE.py",
+    help="Your own primitives, matches and loss terms; runs this file.",
+)
 @click.version_option(package_name="autoreg")
-def main(debug: bool) -> None:
+def main(debug: bool, extensions: tuple[Path, ...]) -> None:
     """Search, train and compare deformable registration models for your own volumes.
 
     \b
@@ -53,6 +61,10 @@ def main(debug: bool) -> None:
     autoreg evaluate runs/mydata/search-1/train --dataset data/dataset.json
     """
     logging.basicConfig(level=logging.WARNING, format="autoreg: %(message)s", stream=sys.stderr)
+    if extensions:
+        from autoreg.extensions import load_extensions
+
+        load_extensions(extensions)
 
 
 def _options(*options: Callable[[Command], Command]) -> Callable[[Command], Command]:

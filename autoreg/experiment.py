@@ -15,6 +15,7 @@ from autoreg.errors import AutoRegError, InputError
 from autoreg.evaluation.fields import save_fields
 from autoreg.evaluation.files import register_files, write_transform, write_warped, write_warped_labels
 from autoreg.evaluation.pairs import evaluate_pairs, summary
+from autoreg.extensions import load_extensions, loaded_extensions
 from autoreg.finals import play_off
 from autoreg.metrics import folds_percent
 from autoreg.networks import weight_count
@@ -159,7 +160,11 @@ def tune(
         write_yaml(output / "config.yaml", run.plan.config)
         record = run_study(
             train_trial,
-            {"config": config_to_dict(config), "dataset": str(Path(setting.dataset.path).resolve())},
+            {
+                "config": config_to_dict(config),
+                "dataset": str(Path(setting.dataset.path).resolve()),
+                "extensions": loaded_extensions(),
+            },
             study=study,
             ledger=run.journal.ledger,
             tracker=run.tracker,
@@ -187,6 +192,7 @@ def train_trial(
     """
     from autoreg.baselines.ranges import LEARNING_RATE, loss_weights, network  # Optuna is imported for trials only
 
+    load_extensions(setup["extensions"])
     config = config_from_dict(setup["config"], "study")
     config = replace(
         config,

@@ -14,6 +14,7 @@ from autoreg.data.pairs import PairSampler
 from autoreg.data.shards import VolumeStore, build_cache, open_cache
 from autoreg.data.splits import Roles, split_roles
 from autoreg.errors import ConfigError
+from autoreg.extensions import loaded_extensions
 from autoreg.registration.problem import Samplers
 from autoreg.registration.space import SearchSpace
 from autoreg.workers.messages import WorkerSpec
@@ -83,6 +84,7 @@ def search_spec(config: Config, setting: Setting, space: SearchSpace, roles: Rol
         seed=config.seed,
         relaxation=config.search.relaxation,
         upper_level=config.search.upper_level,
+        extensions=loaded_extensions(),
         threads=config.workers.threads,
     )
 
@@ -101,6 +103,7 @@ def training_spec(
         batch_size=config.train.batch_size,
         seed=config.seed,
         augment=config.train.augment,
+        extensions=loaded_extensions(),
         threads=config.workers.threads,
     )
 

@@ -2,13 +2,15 @@
 
 from autoreg.networks.architecture import Architecture, Edge
 from autoreg.networks.genotype import Genotype, architecture_from_dict, check_primitive
+from autoreg.networks.matching import MATCHES, register_match
 from autoreg.networks.mixed import RELAXATIONS, Gate
-from autoreg.networks.primitives import PRIMITIVES, usual_primitive, weight_count
+from autoreg.networks.primitives import PRIMITIVES, register_primitive, usual_primitive, weight_count
 from autoreg.networks.registration import Registration, RegistrationNetwork
 from autoreg.networks.registry import NETWORKS, build_network
 from autoreg.networks.supernet import Supernet, decode
 
 __all__ = [
+    "MATCHES",
     "NETWORKS",
     "PRIMITIVES",
     "RELAXATIONS",
@@ -23,6 +25,8 @@ __all__ = [
     "build_network",
     "check_primitive",
     "decode",
+    "register_match",
+    "register_primitive",
     "usual_primitive",
     "weight_count",
 ]

@@ -5,8 +5,8 @@ from itertools import pairwise
 from typing import Literal, get_args
 
 from autoreg.errors import SearchSpaceError
+from autoreg.networks.matching import MATCHES
 
-Match = Literal["concat", "cost", "concat+cost"]
 Composition = Literal["compose", "legacy"]
 Downsampling = Literal["strided", "pooled"]
 
@@ -34,8 +34,9 @@ class Architecture:
     feature_edges: int = 3
     deformation_channels: tuple[int, ...] = (48, 32, 16)
     """Channels after each edge of every deformation cell."""
-    match: Match = "concat"
-    """What a deformation cell sees: both feature maps; their L1 distance and the fixed ones; or all."""
+    match: str = "concat"
+    """What a deformation cell sees: both feature maps (`concat`); their L1 distance and the fixed ones (`cost`); all
+    (`concat+cost`); or one that the user registered."""
     refine: bool = False
     """A residual regularisation module on every velocity."""
     composition: Composition = "compose"
@@ -58,7 +59,7 @@ class Architecture:
         if self.integration_steps < 0:
             raise SearchSpaceError(f"architecture.integration_steps: expected 0 or more, got {self.integration_steps}")
         for field, word, known in (
-            ("match", self.match, get_args(Match)),
+            ("match", self.match, tuple(MATCHES)),
             ("composition", self.composition, get_args(Composition)),
             ("downsampling", self.downsampling, get_args(Downsampling)),
         ):
@@ -87,7 +88,7 @@ class Architecture:
     def deformation_cell(self, level: int) -> list[Edge]:
         """Edges of the deformation cell of a level."""
         features = self.feature_channels[level - 1]
-        seen = {"concat": 2 * features, "cost": features + 1, "concat+cost": 2 * features + 1}[self.match]
+        seen = MATCHES[self.match].channels(features)
         if level < self.levels:  # the displacement and the decoder features from the coarser level
             seen += self.dims + self.deformation_channels[-1]
         pairs = pairwise((seen, *self.deformation_channels))

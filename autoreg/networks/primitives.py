@@ -7,6 +7,8 @@ from collections.abc import Callable, Sequence
 
 from torch import nn
 
+from autoreg.extensions import check_new
+
 _CONV = {2: nn.Conv2d, 3: nn.Conv3d}
 SLOPE = 0.2  # of every LeakyReLU in features and deformation cells
 
@@ -63,7 +65,28 @@ PRIMITIVES: dict[str, tuple[Callable[..., nn.Module], int]] = {
     "dil5": (DilatedConv, 5),
     "dil7": (DilatedConv, 7),
 }
-"""Name -> (class, kernel size)."""
+"""Name -> (builder, kernel size)."""
+
+
+def register_primitive(name: str) -> Callable[[Callable[..., nn.Module]], Callable[..., nn.Module]]:
+    """Decorator: makes `build(dims, c_in, c_out, *, stride) -> Module` a primitive of search spaces and genotypes.
+
+    The module maps (b, c_in, *s) to (b, c_out, *s / stride). Direct children that are convolutions get He's
+    initialisation, as ours do.
+
+    Raises:
+        ValueError: the name is taken.
+    """
+    check_new("primitive", name, PRIMITIVES)
+
+    def keep(build: Callable[..., nn.Module]) -> Callable[..., nn.Module]:
+        def build_one_size(dims: int, c_in: int, c_out: int, *, stride: int, kernel: int) -> nn.Module:
+            return build(dims, c_in, c_out, stride=stride)
+
+        PRIMITIVES[name] = (build_one_size, 0)
+        return build
+
+    return keep
 
 
 def make_primitive(name: str, dims: int, c_in: int, c_out: int, *, stride: int = 1) -> nn.Module:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from autoreg.networks.architecture import Architecture, Edge
+from autoreg.networks.matching import MATCHES
 from autoreg.networks.primitives import convolution
 from autoreg.shapes import Displacement, Image, Velocity
 from autoreg.spatial import compose, halve, integrate, resize_displacement, resize_image, warp
@@ -52,16 +53,14 @@ class DeformationCell(nn.Module):
 
     def __init__(self, architecture: Architecture, level: int, make_edge: EdgeFactory) -> None:
         super().__init__()
-        self.match = architecture.match
+        self.match = MATCHES[architecture.match].join
         self.chain = nn.Sequential(*[make_edge(edge) for edge in architecture.deformation_cell(level)])
         self.head = convolution(architecture.dims, architecture.deformation_channels[-1], architecture.dims, 3)
         _start_near_zero(self.head)
         self.refine = Refine(architecture.dims) if architecture.refine else nn.Identity()
 
     def forward(self, fixed: Image, moving: Image, coarser: list[Tensor]) -> tuple[Velocity, Image]:
-        cost = [(fixed - moving).abs().sum(1, keepdim=True)] if "cost" in self.match else []
-        pair = [fixed] if self.match == "cost" else [moving, fixed]
-        decoded = self.chain(torch.cat([*cost, *pair, *coarser], dim=1))
+        decoded = self.chain(torch.cat([self.match(fixed, moving), *coarser], dim=1))
         return self.refine(self.head(decoded)), decoded
 
 

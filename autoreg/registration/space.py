@@ -11,7 +11,11 @@ from autoreg.networks import Architecture, architecture_from_dict, check_primiti
 from autoreg.trilevel import WeightRange
 
 OVERLAP = "dice"
-TERM_KINDS = (*SIMILARITIES, *SMOOTHNESS, OVERLAP)
+
+
+def term_kinds() -> tuple[str, ...]:
+    """What a term may be."""
+    return (*SIMILARITIES, *SMOOTHNESS, OVERLAP)
 
 
 @dataclass(frozen=True)
@@ -33,8 +37,8 @@ class Term:
 
     def __post_init__(self) -> None:
         where = f"terms.{self.name}"
-        if self.kind not in TERM_KINDS:
-            raise SearchSpaceError(f"{where}.kind: unknown {self.kind!r}{_hint(self.kind, TERM_KINDS)}")
+        if self.kind not in term_kinds():
+            raise SearchSpaceError(f"{where}.kind: unknown {self.kind!r}{_hint(self.kind, term_kinds())}")
         if not 0 < self.low <= self.start <= self.high:
             got = f"{self.low}, {self.start}, {self.high}"
             raise SearchSpaceError(f"{where}: expected 0 < low <= start <= high, got {got}")

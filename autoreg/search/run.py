@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from autoreg.errors import InputError
+from autoreg.extensions import loaded_extensions
 from autoreg.search.rounds import Journal, Row
 from autoreg.tracking.ledger import Ledger
 from autoreg.tracking.mlflow_tracker import open_tracker
@@ -164,6 +165,7 @@ def _write_result(run: Run, status: str) -> None:
             "seed": plan.seed,
             "version": tags.get("version.autoreg"),
             "commit": tags.get("mlflow.source.git.commit"),
+            "extensions": list(loaded_extensions()),
             "dataset": plan.dataset_name,
             "dataset_hash": plan.dataset_hash,
             "wall_seconds": run.journal.wall_seconds,

@@ -85,7 +85,8 @@ class Response:
         )
 
         def first_derivatives() -> list[Tensor]:
-            terms = self.problem.train_terms(alpha, batch)
+            with torch.set_grad_enabled(bool(inputs)):
+                terms = self.problem.train_terms(alpha, batch)
             found = gradients(terms @ self.loss_weights.to(terms), inputs) if inputs else []
             return [terms.detach(), *found]
 

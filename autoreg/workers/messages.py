@@ -32,6 +32,8 @@ class WorkerSpec:
     upper_level: int = 1
     augment: bool = False
     """Train on moving images under small random affine motions."""
+    extensions: tuple[str, ...] = ()
+    """The user's files with primitives, matches and terms; a worker elsewhere must see them at the same path."""
     threads: int = 1
     """Of torch on a CPU; part of the result's last bits, so part of the spec."""
 

@@ -14,6 +14,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from autoreg.data.shards import open_cache
+from autoreg.extensions import load_extensions
 from autoreg.networks import Supernet, architecture_from_dict, build_network
 from autoreg.registration.objective import Objective
 from autoreg.registration.problem import RegistrationProblem, Shard, UpperObjective
@@ -32,6 +33,7 @@ class Worker:
     """
 
     def __init__(self, spec: WorkerSpec, rank: int = 0, count: int = 1) -> None:
+        load_extensions(spec.extensions)
         torch.set_num_threads(spec.threads)
         self.spec, self.rank, self.count = spec, rank, count
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")

@@ -25,7 +25,7 @@ def configuration(home: Path, **tune: Any) -> Config:
 
 
 def run_trial(folder: Path, dataset: Path, report: Any, **changed: float) -> dict[str, float]:
-    setup = {"config": config_to_dict(configuration(folder)), "dataset": str(dataset)}
+    setup = {"config": config_to_dict(configuration(folder)), "dataset": str(dataset), "extensions": ()}
     return experiment.train_trial(setup, PARAMETERS | changed, folder, report)
 
 
