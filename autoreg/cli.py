@@ -109,6 +109,7 @@ def _with_config(command: Command) -> Command:
         from autoreg.config import load_config
 
         given = {"seed": seed, "workers.count": workers, "workers.gpus": gpus_per_worker, "workers.address": address}
+        given |= {f"search.{name}": rest.pop(name) for name in ("max_ms", "max_mib", "max_params") if name in rest}
         extra = [f"{key}={json.dumps(value)}" for key, value in given.items() if value is not None]
         command(config=load_config(config, [*overrides, *extra]), **rest)
 
@@ -139,6 +140,9 @@ def _announce(values: dict[str, Any]) -> None:
 @main.command()
 @_config
 @_work
+@click.option("--max-ms", type=float, help="Most milliseconds a pair, measured on a worker.")
+@click.option("--max-mib", type=float, help="Most MiB that a training step keeps.")
+@click.option("--max-params", type=float, help="Most weights of the network.")
 @_with_config
 def search(config: Any, dataset: Path | None, output: Path | None, resume: bool, quiet: bool, dry_run: bool) -> None:
     """Search architecture and loss weights together with the network's weights.

@@ -52,9 +52,15 @@ def search(
         write_yaml(output / "config.yaml", run.plan.config)
         run.tracker.tags({"roles_shared": "; ".join(roles.notes) or "none"})
         with open_pool(spec, config, run.journal.ledger.heartbeat) as pool:
+            driver.prepare(pool, setting.image_shape)
             run_rounds(driver, pool, run.journal, resume=resume)
-        searched = driver.genotype(), driver.upper.loss_weights.named()
-        entering = finalists(space, *searched, config.search.finalists if _has_labelled_pairs(setting, roles) else 1)
+        entering = finalists(
+            space,
+            driver.genotype(),
+            driver.upper.loss_weights.named(),
+            default=driver.default_genotype(),
+            count=config.search.finalists if _has_labelled_pairs(setting, roles) else 1,
+        )
         brief = replace(config.train, steps=config.search.finalist_steps, evaluate_every=config.search.finalist_steps)
 
         def brief_training(finalist: Finalist, folder: Path, name: str) -> None:
@@ -71,6 +77,7 @@ def search(
             loss_weights=chosen.loss_weights,
             chosen=chosen.name,
             finalists=played,
+            costs=driver.costs(chosen.genotype),
             roles_shared=list(roles.notes),
         )
         draw_history(run)

@@ -33,6 +33,12 @@ class Setting:
     dims: int
     common_affine: bool
 
+    @property
+    def image_shape(self) -> tuple[int, ...]:
+        """Voxels of the largest volume, axis by axis."""
+        shapes = [volume.image.shape for volume in self.volumes.values()]
+        return tuple(max(sizes) for sizes in zip(*shapes, strict=True))
+
     def training_subjects(self, roles: Roles) -> list[str]:
         """Everyone whom neither selection nor test needs: a final training may use them all."""
         kept = set(roles.weights) | set(roles.architecture) | set(roles.loss_weights)

@@ -1,7 +1,7 @@
 """The choice on every edge, to and from plain dictionaries (YAML), and the network derived from it."""
 
 import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
@@ -48,6 +48,12 @@ class Genotype:
     def uniform(cls, architecture: Architecture, primitive: str) -> "Genotype":
         """The same primitive on every edge (all-conv1, all-conv3, all-conv7)."""
         return cls(architecture, {edge.name: primitive for edge in architecture.edges()})
+
+    @classmethod
+    def of_choices(cls, architecture: Architecture, primitives: Sequence[str], chosen: Sequence[int]) -> "Genotype":
+        """From a primitive's number for every edge, in the order of `architecture.edges()`."""
+        names = [edge.name for edge in architecture.edges()]
+        return cls(architecture, {name: primitives[i] for name, i in zip(names, chosen, strict=True)})
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for YAML; `from_dict` gives the same genotype back."""

@@ -2,10 +2,9 @@
 
 from collections.abc import Sequence
 
-from torch import Tensor, nn
+from torch import nn
 
 from autoreg.networks.architecture import Architecture, Edge
-from autoreg.networks.genotype import Genotype
 from autoreg.networks.mixed import Gate, MixedOp
 from autoreg.networks.registration import Registration, RegistrationNetwork
 from autoreg.shapes import Image
@@ -45,10 +44,3 @@ class Supernet(nn.Module):
         finally:
             for op in self._mixed:
                 op.gate = None
-
-
-def decode(architecture: Architecture, primitives: Sequence[str], alpha: Tensor) -> Genotype:
-    """The genotype of the largest alpha on every edge; the first of equals. alpha: (edges, primitives)."""
-    names = [edge.name for edge in architecture.edges()]
-    chosen: list[int] = alpha.argmax(dim=1).tolist()
-    return Genotype(architecture, {name: primitives[i] for name, i in zip(names, chosen, strict=True)})

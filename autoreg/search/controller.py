@@ -5,10 +5,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from autoreg.errors import InputError
-from autoreg.networks import RELAXATIONS, Genotype, decode
+from autoreg.networks import RELAXATIONS, Genotype, usual_primitive
 from autoreg.registration.space import SearchSpace
+from autoreg.search.budget import Budget
 from autoreg.search.rounds import Row
 from autoreg.search.upper import MOMENTUM, UpperConfig, UpperLevels
 from autoreg.workers.messages import RoundReport, RoundTask
@@ -31,11 +34,23 @@ class SearchConfig:
     upper_level: int = 1
     """Grid of the loss weights' objective: 0 the image's, 1 the half grid."""
     upper: UpperConfig = field(default_factory=UpperConfig)
+    max_ms: float | None = None
+    """Most milliseconds of a registration of one pair on a worker's device."""
+    max_mib: float | None = None
+    """Most memory that a training step of one pair keeps for the way back, in MiB."""
+    max_params: float | None = None
+    """Most weights of the network."""
     finalists: int = 4
     """Candidates that are briefly trained in the end: the searched and the default architecture, each with searched and
     default loss weights; 1 takes what was searched, unseen."""
     finalist_steps: int = 200
     """Steps of a brief training."""
+
+    @property
+    def limits(self) -> dict[str, float]:
+        """Budgets that were given, by kind of cost."""
+        given = {"ms": self.max_ms, "mib": self.max_mib, "params": self.max_params}
+        return {kind: limit for kind, limit in given.items() if limit is not None}
 
     def __post_init__(self) -> None:
         for name in ("rounds", "steps_per_round", "batch_size", "finalists", "finalist_steps"):
@@ -75,6 +90,12 @@ class SearchDriver:
             max_folds_percent=max_folds_percent,
             seed=seed,
         )
+        self.budget = Budget(config.limits)
+
+    def prepare(self, pool: Pool, image_shape: Sequence[int]) -> None:
+        """Measure what the budgets bound, on a worker. Raises ConfigError for one that no network keeps."""
+        if self.budget.limits:
+            self.budget.use(pool.measure_costs(image_shape))
 
     def task(self, index: int) -> RoundTask:
         alpha_moves, loss_weights_move = self._moving(index)
@@ -108,7 +129,10 @@ class SearchDriver:
         row: Row = {"train_objective": float(_sum(reports, "terms") @ used)}
         if reports[0].architecture_terms is not None:
             row["architecture_objective"] = float(_sum(reports, "architecture_terms") @ used)
-        row |= self.upper.update(reports)
+        pull, costs = None, {}
+        if self.budget.limits and reports[0].alpha_direct is not None:
+            pull, costs = self.budget.pull(self.upper.alpha)
+        row |= self.upper.update(reports, pull) | costs
         row["alpha_entropy"] = self.upper.entropy()
         row |= {f"lambda.{name}": value for name, value in self.upper.loss_weights.named().items()}
         names = [term.name for term in self.space.terms]
@@ -118,14 +142,29 @@ class SearchDriver:
         return row | {"phase": "search" if index >= self.config.warmup_rounds else "warm-up"}
 
     def state(self) -> dict[str, Any]:
-        return self.upper.state()
+        return self.upper.state() | {"budget": self.budget.state()}
 
     def load(self, state: dict[str, Any]) -> None:
         self.upper.load(state)
+        self.budget.load(state["budget"])
 
     def genotype(self) -> Genotype:
-        """The decoded choice."""
-        return decode(self.space.architecture, self.space.primitives, self.upper.alpha)
+        """The decoded choice: the largest alpha of every edge, or what comes nearest to it within the budget."""
+        return self._decoded(self.upper.alpha.log_softmax(dim=1))
+
+    def default_genotype(self) -> Genotype:
+        """The usual primitive on every edge, or on as many as the budget allows."""
+        usual = self.space.primitives.index(usual_primitive(self.space.primitives))
+        scores = torch.zeros_like(self.upper.alpha)
+        scores[:, usual] = 1.0
+        return self._decoded(scores)
+
+    def costs(self, genotype: Genotype) -> dict[str, float]:
+        """What a network costs, by measured kind; empty without a budget."""
+        return {kind: c.of(genotype, self.space.primitives) for kind, c in self.budget.costs.items()}
+
+    def _decoded(self, scores: Tensor) -> Genotype:
+        return Genotype.of_choices(self.space.architecture, self.space.primitives, self.budget.decode(scores))
 
 
 def _sum(reports: Sequence[RoundReport], field_name: str) -> np.ndarray:

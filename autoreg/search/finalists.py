@@ -7,7 +7,7 @@ the selection pairs is the result of the search.
 
 from dataclasses import dataclass
 
-from autoreg.networks import Genotype, usual_primitive
+from autoreg.networks import Genotype
 from autoreg.registration.space import SearchSpace
 
 
@@ -20,12 +20,13 @@ class Finalist:
     loss_weights: dict[str, float]
 
 
-def finalists(space: SearchSpace, genotype: Genotype, loss_weights: dict[str, float], count: int) -> list[Finalist]:
+def finalists(
+    space: SearchSpace, genotype: Genotype, loss_weights: dict[str, float], *, default: Genotype, count: int
+) -> list[Finalist]:
     """The first `count` of {searched, default} architecture x {searched, default} loss weights, without doubles.
 
-    Default: the usual primitive on every edge, and the starts of the space's terms.
+    Default loss weights are the starts of the space's terms.
     """
-    default = Genotype.uniform(space.architecture, usual_primitive(space.primitives))
     starts = {term.name: 1.0 if term.reference else term.start for term in space.terms}
     every = [
         Finalist("searched", genotype, loss_weights),

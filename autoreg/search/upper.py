@@ -77,15 +77,20 @@ class UpperLevels:
         self._alpha_steps = sgd([self.alpha], lr=config.alpha_learning_rate)
         self._theta_steps = sgd([self.loss_weights.theta], lr=config.lambda_learning_rate)
 
-    def update(self, reports: Sequence[RoundReport]) -> dict[str, float]:
-        """One step of alpha and of lambda from all workers' shares; returns what to log."""
+    def update(self, reports: Sequence[RoundReport], pull: Tensor | None = None) -> dict[str, float]:
+        """One step of alpha and of lambda from all workers' shares; returns what to log.
+
+        Args:
+            pull: what a budget adds to alpha's direction (whose length is one).
+        """
         logged: dict[str, float] = {f"refused.{level}": 1.0 for level in reports[0].refused}
         for reason in reports[0].refused.values():
             logger.warning("round %d: %s; this level rests", reports[0].index, reason)
         direct, indirect = _total(reports, "alpha_direct"), _total(reports, "alpha_indirect")
         if direct is not None and indirect is not None:
             gradient = (direct + indirect).to(self.alpha)
-            _step(self._alpha_steps, self.alpha, _unit(gradient))
+            direction = _unit(gradient)
+            _step(self._alpha_steps, self.alpha, direction if pull is None else direction + pull)
             logged["alpha_hypergradient_norm"] = float(gradient.norm())
         through_weights = _total(reports, "loss_weights_gradient")
         if through_weights is not None:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any, Protocol
 
+from autoreg.networks import Costs
 from autoreg.workers.messages import RoundReport, RoundTask, State, WorkerSpec
 from autoreg.workers.worker import Worker
 
@@ -31,6 +32,10 @@ class Pool(Protocol):
 
     def evaluate(self, pairs: Sequence[tuple[str, str]]) -> list[dict[str, Any]]:
         """Score rows of all pairs, in their order. Raises WorkerError."""
+        ...
+
+    def measure_costs(self, image_shape: Sequence[int]) -> dict[str, Costs]:
+        """What the choices of the supernet cost on a worker's device. Raises WorkerError."""
         ...
 
     def state(self) -> State:
@@ -65,6 +70,9 @@ class LocalPool:
 
     def evaluate(self, pairs: Sequence[tuple[str, str]]) -> list[dict[str, Any]]:
         return self.worker.evaluate(pairs)
+
+    def measure_costs(self, image_shape: Sequence[int]) -> dict[str, Costs]:
+        return self.worker.measure_costs(image_shape)
 
     def state(self) -> State:
         return self.worker.state()

@@ -18,6 +18,7 @@ import ray
 from ray.exceptions import GetTimeoutError, RayActorError, RayTaskError
 
 from autoreg.errors import AutoRegError, WorkerError
+from autoreg.networks import Costs
 from autoreg.workers.config import WorkerConfig
 from autoreg.workers.messages import RoundReport, RoundTask, State, WorkerSpec
 from autoreg.workers.pool import interleave
@@ -95,6 +96,10 @@ class RayPool:
 
     def evaluate(self, pairs: Sequence[tuple[str, str]]) -> list[dict[str, Any]]:
         return interleave(self._all("evaluate", list(pairs)))
+
+    def measure_costs(self, image_shape: Sequence[int]) -> dict[str, Costs]:
+        call = self._actors[0].measure_costs.remote(tuple(image_shape))  # the others idle, so nothing disturbs it
+        return self._get([call], "measure_costs", self.config.timeout_seconds)[0]
 
     def state(self) -> State:
         return self._get([self._actors[0].state.remote()], "state", self.config.timeout_seconds)[0]

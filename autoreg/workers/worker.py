@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from autoreg.data.shards import open_cache
 from autoreg.extensions import load_extensions
-from autoreg.networks import Supernet, architecture_from_dict, build_network
+from autoreg.networks import Costs, Supernet, architecture_from_dict, build_network, measure_costs
 from autoreg.registration.objective import Objective
 from autoreg.registration.problem import RegistrationProblem, Shard, UpperObjective
 from autoreg.registration.score import register_pair, score_pair
@@ -119,6 +119,14 @@ class Worker:
             rows.append(score_pair(displacement, self.volumes, pair, self.spec.labels))
         self.network.train()
         return rows
+
+    def measure_costs(self, image_shape: Sequence[int]) -> dict[str, Costs]:
+        """What the choices of the supernet cost on this device, for images of this shape once padded."""
+        supernet = self.spec.network["supernet"]
+        architecture = architecture_from_dict(supernet["architecture"])
+        padded = [-(-n // architecture.multiple) * architecture.multiple for n in image_shape]
+        with torch.random.fork_rng(devices=[]):
+            return measure_costs(architecture, supernet["primitives"], padded, self.device)
 
     def state(self) -> State:
         """A copy of weights and moments, the same on every worker."""

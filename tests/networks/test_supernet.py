@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from autoreg.networks import RELAXATIONS, Architecture, Gate, Supernet, decode
+from autoreg.networks import RELAXATIONS, Architecture, Gate, Genotype, Supernet
 from autoreg.networks.architecture import Edge
 from autoreg.networks.mixed import MixedOp
 
@@ -39,8 +39,8 @@ def weights_of_choices(supernet: Supernet, chosen: dict[str, int]) -> dict[str, 
 @pytest.mark.parametrize("active", ["one", "all"])
 def test_one_hot_gates_give_the_derived_network(active: str) -> None:
     alpha = random_alpha()
-    supernet, derived = Supernet(SMALL, PRIMITIVES), decode(SMALL, PRIMITIVES, alpha).build()
     chosen = alpha.argmax(1).tolist()
+    supernet, derived = Supernet(SMALL, PRIMITIVES), Genotype.of_choices(SMALL, PRIMITIVES, chosen).build()
     assert len(set(chosen)) == len(PRIMITIVES)  # every primitive takes part
     derived.load_state_dict(weights_of_choices(supernet, dict(zip(supernet.edge_names, chosen, strict=True))))
     one_hot = torch.eye(len(PRIMITIVES))
@@ -80,12 +80,6 @@ def test_single_paths_are_seeded_and_follow_alpha() -> None:
     assert paths(even, 1) == paths(even, 1) != paths(even, 2)
     likely = torch.log(torch.tensor([[0.1, 0.2, 0.7]])).expand(3000, 3)
     assert torch.tensor(paths(likely, 0)).bincount().div(3000).tolist() == pytest.approx([0.1, 0.2, 0.7], abs=0.03)
-
-
-def test_decode_takes_the_first_of_equals() -> None:
-    architecture = Architecture(dims=2, feature_channels=(2,), feature_edges=1, deformation_channels=(2,))
-    genotype = decode(architecture, PRIMITIVES, torch.tensor([[0.0, 1.0, 1.0], [0.0, 0.0, 2.0]]))
-    assert genotype.edges == {"feature.1.0": "sep3", "deformation.1.0": "dil3"}
 
 
 def test_gates_are_required_and_do_not_stay() -> None:

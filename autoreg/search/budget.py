@@ -1,0 +1,72 @@
+"""Architecture under a budget: what alpha is pulled by while searching, and what is decoded in the end."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from autoreg.errors import ConfigError
+from autoreg.networks import Costs, best_within
+
+_PRICE_STEP = 0.1
+UNITS = {"ms": "ms a pair", "mib": "MiB of a training step", "params": "weights"}
+
+
+class Budget:
+    """Most that a network may cost, by kind (`ms`, `mib`, `params`); empty is no bound.
+
+    Each kind has a price, the multiplier of its constraint: it rises by a tenth of the relative excess of the
+    expected cost in every round, and falls to zero while there is room.
+    """
+
+    def __init__(self, limits: Mapping[str, float]) -> None:
+        self.limits = dict(limits)
+        self.costs: dict[str, Costs] = {}
+        self._prices = dict.fromkeys(limits, 0.0)
+
+    def use(self, costs: Mapping[str, Costs]) -> None:
+        """Take measured costs. Raises ConfigError for a limit that no network keeps."""
+        self.costs = dict(costs)
+        for kind, limit in self.limits.items():
+            least = self.costs[kind].cheapest()
+            if least > limit:
+                raise ConfigError(
+                    f"search.max_{kind}: expected at least {least:.4g} {UNITS[kind]} (the cheapest network of this "
+                    f"space on these images and this device), got {limit:g}"
+                )
+
+    def pull(self, alpha: Tensor) -> tuple[Tensor, dict[str, float]]:
+        """A direction for alpha, longer the dearer; and what to log. Prices move."""
+        total, logged = torch.zeros_like(alpha), {}
+        p = alpha.softmax(dim=1)
+        for kind, limit in self.limits.items():
+            table = torch.from_numpy(self.costs[kind].choices).to(alpha)
+            means = (p * table).sum(dim=1, keepdim=True)
+            expected = self.costs[kind].rest + float(means.sum())
+            excess = min(max(expected / limit - 1, -1.0), 1.0)
+            self._prices[kind] = max(0.0, self._prices[kind] + _PRICE_STEP * excess)
+            slope = p * (table - means)
+            norm = slope.norm()
+            if norm > 0:
+                total += self._prices[kind] * slope / norm
+            logged |= {f"cost.{kind}": expected, f"cost_price.{kind}": self._prices[kind]}
+        return total, logged
+
+    def decode(self, scores: Tensor) -> list[int]:
+        """The primitive of every edge: the largest sum of scores that keeps the limits."""
+        try:
+            return best_within(scores.double().numpy(), self.costs, self.limits)
+        except ValueError as error:
+            raise ConfigError(f"search: {error}") from error
+
+    def state(self) -> dict[str, Any]:
+        """Prices and measured costs: measured again after a kill they would differ."""
+        costs = {kind: {"choices": c.choices.copy(), "rest": c.rest} for kind, c in self.costs.items()}
+        return {"costs": costs, "prices": dict(self._prices)}
+
+    def load(self, state: Mapping[str, Any]) -> None:
+        """Continue from `state()`."""
+        self.costs = {kind: Costs(np.asarray(c["choices"]), float(c["rest"])) for kind, c in state["costs"].items()}
+        self._prices = {kind: float(price) for kind, price in state["prices"].items()}
