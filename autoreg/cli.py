@@ -110,6 +110,7 @@ def _with_config(command: Command) -> Command:
 
         given = {"seed": seed, "workers.count": workers, "workers.gpus": gpus_per_worker, "workers.address": address}
         given |= {f"search.{name}": rest.pop(name) for name in ("max_ms", "max_mib", "max_params") if name in rest}
+        given |= {"search.pareto": True} if rest.pop("pareto", False) else {}
         extra = [f"{key}={json.dumps(value)}" for key, value in given.items() if value is not None]
         command(config=load_config(config, [*overrides, *extra]), **rest)
 
@@ -140,6 +141,7 @@ def _announce(values: dict[str, Any]) -> None:
 @main.command()
 @_config
 @_work
+@click.option("--pareto", is_flag=True, help="Also draw a front of Dice, folds and time around the result.")
 @click.option("--max-ms", type=float, help="Most milliseconds a pair, measured on a worker.")
 @click.option("--max-mib", type=float, help="Most MiB that a training step keeps.")
 @click.option("--max-params", type=float, help="Most weights of the network.")

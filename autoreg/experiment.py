@@ -16,7 +16,7 @@ from autoreg.evaluation.fields import save_fields
 from autoreg.evaluation.files import register_files, write_transform, write_warped, write_warped_labels
 from autoreg.evaluation.pairs import evaluate_pairs, summary
 from autoreg.extensions import load_extensions, loaded_extensions
-from autoreg.finals import play_off
+from autoreg.finals import draw_front, play_off
 from autoreg.metrics import folds_percent
 from autoreg.networks import weight_count
 from autoreg.pictures import draw_history, draw_pair
@@ -27,6 +27,7 @@ from autoreg.reporting.compare import compare_runs
 from autoreg.reporting.watch import Watch
 from autoreg.search.controller import SearchDriver
 from autoreg.search.finalists import Finalist, finalists
+from autoreg.search.front import front_candidates
 from autoreg.search.rounds import run_rounds
 from autoreg.search.run import Run, RunPlan, open_run, read_result
 from autoreg.search.training import TrainDriver
@@ -69,6 +70,10 @@ def search(
             train(replace(config, train=brief), choice, output=folder, **options)
 
         chosen, played = play_off(entering, run, brief_training)
+        if config.search.pareto:
+            genotypes = {"chosen": chosen.genotype, "fast": driver.fast_genotype(chosen.genotype)}
+            around = front_candidates(space, genotypes, chosen.loss_weights)
+            draw_front(around, run, brief_training, lambda model: _measured(model, setting, roles, config))
         write_yaml(output / "genotype.yaml", chosen.genotype.to_dict())
         write_yaml(output / "loss_weights.yaml", chosen.loss_weights)
         run.finish(
@@ -322,6 +327,15 @@ def _plan(command: str, config: Config, setting: Setting, output: Path) -> RunPl
         tracking_uri=config.tracking.uri,
         home=Path(config.tracking.home),
     )
+
+
+def _measured(model_folder: Path, setting: Setting, roles: Roles, config: Config) -> dict[str, float]:
+    """Figures of a model on the selection pairs."""
+    pairs = setting.selection_pairs(roles)[: config.train.selection_pairs]
+    model, labels = load_model(model_folder), tuple(setting.labels)
+    found = summary(evaluate_pairs(model, setting.volumes, pairs, label_numbers=labels, device=_device()))
+    names = {"dice": "test_dice", "hd95_mm": "hd95_mm", "folds_percent": "folds_percent", "sdlogj": "sdlogj"}
+    return {name: found[key] for name, key in (names | {"seconds_a_pair": "seconds_a_pair"}).items()}
 
 
 def _has_labelled_pairs(setting: Setting, roles: Roles) -> bool:

@@ -1,12 +1,16 @@
-"""The last round of a search: brief trainings decide among the finalists."""
+"""The last rounds of a search: brief trainings that decide among finalists, or draw a front around the chosen one."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from autoreg.errors import DivergedError
+from autoreg.reporting.figures import front_figure
 from autoreg.search.finalists import Finalist
+from autoreg.search.front import on_front
 from autoreg.search.run import Run, read_result
 
 BriefTraining = Callable[[Finalist, Path, str], None]
@@ -14,7 +18,7 @@ BriefTraining = Callable[[Finalist, Path, str], None]
 
 
 def play_off(
-    entering: list[Finalist], run: Run, brief_training: BriefTraining
+    entering: Sequence[Finalist], run: Run, brief_training: BriefTraining
 ) -> tuple[Finalist, list[dict[str, Any]]]:
     """The best by the score, and a row on each. What it costs is booked as the search's.
 
@@ -22,16 +26,48 @@ def play_off(
     """
     if len(entering) == 1:
         return entering[0], []
-    rows: list[dict[str, Any]] = []
-    for number, finalist in enumerate(entering, start=1):
-        folder = run.folder / "finalists" / finalist.name.replace(" ", "-")
-        metrics = _played(finalist, folder, brief_training, f"finalist {number} of {len(entering)}")
-        seconds = run.journal.ledger.take_over(folder / "cost.jsonl", run.plan.command, key=f"finalist {number}")
-        rows.append({"name": finalist.name, **metrics, "device_seconds": seconds})
+    rows = _play(entering, run, brief_training, "finalists")
     scores = [-math.inf if row["score"] is None else float(row["score"]) for row in rows]
     named = {f"finalist.{f.name.replace(' ', '_')}.score": score for f, score in zip(entering, scores, strict=True)}
     run.tracker.metrics({name: score for name, score in named.items() if score > -math.inf}, step=0)
     return entering[scores.index(max(scores))], rows
+
+
+def draw_front(
+    candidates: Sequence[Finalist],
+    run: Run,
+    brief_training: BriefTraining,
+    measure: Callable[[Path], dict[str, float]],
+) -> pd.DataFrame:
+    """Train candidates briefly, measure each, and write front.csv and figures/front.png.
+
+    Each candidate's folder, front/NAME, holds its genotype.yaml and loss_weights.yaml, ready for `autoreg train`.
+
+    Args:
+        measure: model folder -> dice, hd95_mm, folds_percent, seconds_a_pair on the selection pairs.
+    """
+    rows = _play(candidates, run, brief_training, "front")
+    trained = [row for row in rows if row["score"] is not None]
+    table = pd.DataFrame([{"candidate": row["name"], **measure(run.folder / row["folder"])} for row in trained])
+    table["on_front"] = on_front(table)
+    table["folder"] = [row["folder"] for row in trained]
+    table.to_csv(run.folder / "front.csv", index=False)
+    pictures = run.folder / "figures"
+    pictures.mkdir(exist_ok=True)
+    front_figure(table).savefig(pictures / "front.png", dpi=130)
+    return table
+
+
+def _play(entering: Sequence[Finalist], run: Run, brief_training: BriefTraining, stage: str) -> list[dict[str, Any]]:
+    """A brief training of each, one after the other; finished ones are read, not repeated."""
+    rows: list[dict[str, Any]] = []
+    for number, finalist in enumerate(entering, start=1):
+        place = Path(stage) / finalist.name.replace(" ", "-")
+        metrics = _played(finalist, run.folder / place, brief_training, f"{stage} {number} of {len(entering)}")
+        costs = run.folder / place / "cost.jsonl"
+        seconds = run.journal.ledger.take_over(costs, run.plan.command, key=f"{stage} {number}")
+        rows.append({"name": finalist.name, **metrics, "device_seconds": seconds, "folder": str(place)})
+    return rows
 
 
 def _played(finalist: Finalist, folder: Path, brief_training: BriefTraining, name: str) -> dict[str, Any]:

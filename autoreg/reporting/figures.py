@@ -190,6 +190,28 @@ def quality_against_cost(curves: Mapping[str, pd.DataFrame], points: pd.DataFram
     return figure
 
 
+def front_figure(table: pd.DataFrame) -> Figure:
+    """Dice against folds of the candidates of a front; what nothing beats is filled and named.
+
+    Columns: candidate, dice, folds_percent, seconds_a_pair (grows the mark), on_front.
+    """
+    figure = _figure(7.0, 4.2)
+    axes = figure.subplots()
+    table = table.dropna(subset=["dice", "folds_percent"])
+    sizes = 40 + 160 * table["seconds_a_pair"] / max(float(table["seconds_a_pair"].max()), 1e-9)
+    for kept, label, face in ((True, "on the front", COLOURS[0]), (False, "beaten by another", "none")):
+        rows = table["on_front"] == kept
+        x, y = table.loc[rows, "folds_percent"], table.loc[rows, "dice"]
+        axes.scatter(x, y, s=sizes[rows], label=label, facecolors=face, edgecolors=COLOURS[0 if kept else 1])
+    for _, row in table.iterrows():
+        place = (float(row["folds_percent"]), float(row["dice"]))
+        axes.annotate(str(row["candidate"]), place, xytext=(6, 4), textcoords="offset points", fontsize=8)
+    axes.set_xscale("symlog", linthresh=1e-3)
+    _plain(axes, "Dice against folds (larger marks are slower)", x="folded voxels, percent", y="Dice (0 to 1)")
+    _legend(axes, loc="best")
+    return figure
+
+
 def dice_boxes(pairs: pd.DataFrame) -> Figure:
     """Dice of test pairs by system: median, quartiles, and every pair as a dot.
 

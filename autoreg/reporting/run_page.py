@@ -39,6 +39,7 @@ def run_sections(run: Path) -> tuple[str, list[Section]]:
     sections = [
         Section("Result", facts=_facts(result), table=_rows(result.get("metrics"), "metric", "value")),
         *_chosen(result),
+        *_finalists(run, result),
         *_history(run),
         *_trials(run),
         *_pairs(run),
@@ -68,6 +69,20 @@ def _chosen(result: Mapping[str, Any]) -> list[Section]:
         "Architecture": _rows(result.get("genotype"), "edge", "primitive"),
     }
     return [Section(title, table=table) for title, table in tables.items() if table is not None]
+
+
+def _finalists(run: Path, result: Mapping[str, Any]) -> list[Section]:
+    """What the brief trainings at the end of a search said."""
+    sections = []
+    if result.get("finalists"):
+        table = pd.DataFrame(result["finalists"]).drop(columns="folder", errors="ignore")
+        text = f"Brief trainings of searched and default choices. The result is: {result.get('chosen')}."
+        sections.append(Section("Finalists", text=text, table=table))
+    if (run / "front.csv").exists():
+        table = pd.read_csv(run / "front.csv")
+        text = "Dice, folds and time around the result; train one with --genotype and --loss-weights of its folder."
+        sections.append(Section("Front", text=text, table=table))
+    return sections
 
 
 def _history(run: Path) -> list[Section]:

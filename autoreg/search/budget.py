@@ -54,10 +54,10 @@ class Budget:
             logged |= {f"cost.{kind}": expected, f"cost_price.{kind}": self._prices[kind]}
         return total, logged
 
-    def decode(self, scores: Tensor) -> list[int]:
-        """The primitive of every edge: the largest sum of scores that keeps the limits."""
+    def decode(self, scores: Tensor, tighter: Mapping[str, float] | None = None) -> list[int]:
+        """The primitive of every edge: the largest sum of scores that keeps the limits, and those of `tighter`."""
         try:
-            return best_within(scores.double().numpy(), self.costs, self.limits)
+            return best_within(scores.double().numpy(), self.costs, self.limits | dict(tighter or {}))
         except ValueError as error:
             raise ConfigError(f"search: {error}") from error
 

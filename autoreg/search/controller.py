@@ -40,6 +40,8 @@ class SearchConfig:
     """Most memory that a training step of one pair keeps for the way back, in MiB."""
     max_params: float | None = None
     """Most weights of the network."""
+    pareto: bool = False
+    """Draw a front of Dice, folds and time around the result, by more brief trainings."""
     finalists: int = 4
     """Candidates that are briefly trained in the end: the searched and the default architecture, each with searched and
     default loss weights; 1 takes what was searched, unseen."""
@@ -94,7 +96,7 @@ class SearchDriver:
 
     def prepare(self, pool: Pool, image_shape: Sequence[int]) -> None:
         """Measure what the budgets bound, on a worker. Raises ConfigError for one that no network keeps."""
-        if self.budget.limits:
+        if self.budget.limits or self.config.pareto:
             self.budget.use(pool.measure_costs(image_shape))
 
     def task(self, index: int) -> RoundTask:
@@ -159,12 +161,19 @@ class SearchDriver:
         scores[:, usual] = 1.0
         return self._decoded(scores)
 
+    def fast_genotype(self, genotype: Genotype) -> Genotype:
+        """The best by alpha among those whose choices take at most two thirds of the time of this one's."""
+        ms = self.budget.costs["ms"]
+        room = ms.cheapest() + (ms.of(genotype, self.space.primitives) - ms.cheapest()) * 2 / 3
+        return self._decoded(self.upper.alpha.log_softmax(dim=1), {"ms": room})
+
     def costs(self, genotype: Genotype) -> dict[str, float]:
         """What a network costs, by measured kind; empty without a budget."""
         return {kind: c.of(genotype, self.space.primitives) for kind, c in self.budget.costs.items()}
 
-    def _decoded(self, scores: Tensor) -> Genotype:
-        return Genotype.of_choices(self.space.architecture, self.space.primitives, self.budget.decode(scores))
+    def _decoded(self, scores: Tensor, limits: dict[str, float] | None = None) -> Genotype:
+        chosen = self.budget.decode(scores, limits)
+        return Genotype.of_choices(self.space.architecture, self.space.primitives, chosen)
 
 
 def _sum(reports: Sequence[RoundReport], field_name: str) -> np.ndarray:

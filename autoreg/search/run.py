@@ -19,6 +19,7 @@ from autoreg.tracking.tracker import MemoryTracker, Tracker
 
 _TRACKED_FILES = (
     "config.yaml",
+    "front.csv",
     "genotype.yaml",
     "loss_weights.yaml",
     "history.parquet",

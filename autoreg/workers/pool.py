@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from typing import Any, Protocol
 
+import numpy as np
+
 from autoreg.networks import Costs
 from autoreg.workers.messages import RoundReport, RoundTask, State, WorkerSpec
 from autoreg.workers.worker import Worker
@@ -32,6 +34,12 @@ class Pool(Protocol):
 
     def evaluate(self, pairs: Sequence[tuple[str, str]]) -> list[dict[str, Any]]:
         """Score rows of all pairs, in their order. Raises WorkerError."""
+        ...
+
+    def architecture_objectives(
+        self, alphas: Sequence[np.ndarray], loss_weights: np.ndarray, steps: Sequence[int]
+    ) -> np.ndarray:
+        """R_val for each alpha, mean over batches of held pairs, (alphas,). Raises WorkerError."""
         ...
 
     def measure_costs(self, image_shape: Sequence[int]) -> dict[str, Costs]:
@@ -70,6 +78,11 @@ class LocalPool:
 
     def evaluate(self, pairs: Sequence[tuple[str, str]]) -> list[dict[str, Any]]:
         return self.worker.evaluate(pairs)
+
+    def architecture_objectives(
+        self, alphas: Sequence[np.ndarray], loss_weights: np.ndarray, steps: Sequence[int]
+    ) -> np.ndarray:
+        return self.worker.architecture_objectives(alphas, loss_weights, steps)
 
     def measure_costs(self, image_shape: Sequence[int]) -> dict[str, Costs]:
         return self.worker.measure_costs(image_shape)

@@ -14,6 +14,7 @@ for _name, _value in {
 }.items():
     os.environ.setdefault(_name, _value)  # Ray reads these when it is imported
 
+import numpy as np
 import ray
 from ray.exceptions import GetTimeoutError, RayActorError, RayTaskError
 
@@ -96,6 +97,11 @@ class RayPool:
 
     def evaluate(self, pairs: Sequence[tuple[str, str]]) -> list[dict[str, Any]]:
         return interleave(self._all("evaluate", list(pairs)))
+
+    def architecture_objectives(
+        self, alphas: Sequence[np.ndarray], loss_weights: np.ndarray, steps: Sequence[int]
+    ) -> np.ndarray:
+        return np.sum(self._all("architecture_objectives", list(alphas), loss_weights, list(steps)), axis=0)
 
     def measure_costs(self, image_shape: Sequence[int]) -> dict[str, Costs]:
         call = self._actors[0].measure_costs.remote(tuple(image_shape))  # the others idle, so nothing disturbs it

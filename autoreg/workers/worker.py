@@ -120,6 +120,18 @@ class Worker:
         self.network.train()
         return rows
 
+    def architecture_objectives(
+        self, alphas: Sequence[np.ndarray], loss_weights: np.ndarray, steps: Sequence[int]
+    ) -> np.ndarray:
+        """This worker's share of R_val for each alpha, mean over the batches of `steps`, (alphas,)."""
+        weights = _tensor(loss_weights, self.device)
+        shares = np.zeros(len(alphas))
+        with torch.inference_mode():
+            for index, alpha in enumerate(alphas):
+                terms = [self.problem.architecture_terms(_tensor(alpha, self.device), step) for step in steps]
+                shares[index] = sum(float(t.to(weights) @ weights) for t in terms) / len(steps)
+        return shares
+
     def measure_costs(self, image_shape: Sequence[int]) -> dict[str, Costs]:
         """What the choices of the supernet cost on this device, for images of this shape once padded."""
         supernet = self.spec.network["supernet"]

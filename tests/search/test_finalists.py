@@ -1,0 +1,52 @@
+"""Who is trained briefly in the end of a search, and which candidates nothing beats."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from autoreg.config import load_space
+from autoreg.networks import Genotype
+from autoreg.search.finalists import finalists
+from autoreg.search.front import front_candidates, on_front
+
+SPACE = load_space("tiny", dims=3)
+STARTS = {term.name: 1.0 if term.reference else term.start for term in SPACE.terms}
+SEARCHED = STARTS | {"smoothness": 0.3}
+DEFAULT, OTHER = (Genotype.uniform(SPACE.architecture, name) for name in ("conv3", "conv1"))
+
+
+@pytest.mark.parametrize("count", [1, 2, 4, 9])
+def test_searched_and_default_choices_meet(count: int) -> None:
+    found = finalists(SPACE, OTHER, SEARCHED, default=DEFAULT, count=count)
+    names = ["searched", "default architecture", "default loss weights", "default"]
+    assert [f.name for f in found] == names[:count]
+    if count >= 4:
+        assert found[1].genotype == DEFAULT and found[1].loss_weights == SEARCHED
+        assert found[2].genotype == OTHER and found[2].loss_weights == STARTS
+        assert found[3].genotype == DEFAULT and found[3].loss_weights == STARTS
+
+
+def test_equal_candidates_enter_once() -> None:
+    found = finalists(SPACE, DEFAULT, SEARCHED, default=DEFAULT, count=4)
+    assert [f.name for f in found] == ["searched", "default loss weights"]
+
+
+def test_front_candidates_vary_regularity_within_its_range() -> None:
+    found = front_candidates(SPACE, {"chosen": OTHER, "fast": DEFAULT}, STARTS | {"smoothness": 20.0})
+    assert [f.name for f in found] == [f"{g} x{x}" for g in ("chosen", "fast") for x in ("0.25", "1", "4")]
+    assert [f.loss_weights["smoothness"] for f in found[:3]] == [5.0, 20.0, 50.0]  # 80 is out of range
+    assert all(f.loss_weights["mse"] == STARTS["mse"] for f in found)
+    once = front_candidates(SPACE, {"chosen": OTHER, "fast": OTHER}, STARTS)
+    assert len(once) == 3
+
+
+def test_the_front_holds_what_nothing_beats() -> None:
+    table = pd.DataFrame(
+        {
+            "dice": [0.80, 0.78, 0.78, 0.75, np.nan],
+            "folds_percent": [0.5, 0.1, 0.2, 0.1, 0.0],
+            "seconds_a_pair": [1.0, 1.0, 1.0, 0.5, 2.0],
+        }
+    )
+    assert on_front(table) == [True, True, False, True, True]
+    assert on_front(table.iloc[[1, 1]]) == [True, True]  # equals do not beat each other
