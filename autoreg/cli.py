@@ -4,7 +4,7 @@ import json
 import logging
 import sys
 from collections.abc import Callable
-from functools import wraps
+from functools import partial, wraps
 from pathlib import Path
 from typing import Any
 
@@ -93,35 +93,56 @@ _address = click.option("--address", help="Address of a running Ray cluster.")
 _work = _options(_dataset, _output, _workers, _gpus, _address, _resume, _set, _seed, _quiet, _dry_run)
 
 
+_KEYS = {
+    "seed": "seed",
+    "workers": "workers.count",
+    "gpus_per_worker": "workers.gpus",
+    "address": "workers.address",
+    "trials": "tune.trials",
+    "pareto": "search.pareto",
+    "max_ms": "search.max_ms",
+    "max_mib": "search.max_mib",
+    "max_params": "search.max_params",
+}
+"""Options that are short names of configuration keys."""
+
+
 def _with_config(command: Command) -> Command:
     """Joins the configuration file and the options over it; the command gets `config` ready."""
 
     @wraps(command)
-    def run(
-        config: Path | None,
-        overrides: tuple[str, ...],
-        seed: int | None,
-        workers: int | None = None,
-        gpus_per_worker: float | None = None,
-        address: str | None = None,
-        **rest: Any,
-    ) -> None:
+    def run(config: Path | None, overrides: tuple[str, ...], **options: Any) -> None:
         from autoreg.config import load_config
 
-        given = {"seed": seed, "workers.count": workers, "workers.gpus": gpus_per_worker, "workers.address": address}
-        given |= {f"search.{name}": rest.pop(name) for name in ("max_ms", "max_mib", "max_params") if name in rest}
-        given |= {"search.pareto": True} if rest.pop("pareto", False) else {}
-        extra = [f"{key}={json.dumps(value)}" for key, value in given.items() if value is not None]
-        command(config=load_config(config, [*overrides, *extra]), **rest)
+        given = {key: options.pop(name) for name, key in _KEYS.items() if name in options}
+        extra = [
+            f"{key}={json.dumps(value)}" for key, value in given.items() if value is not None and value is not False
+        ]
+        command(config=load_config(config, [*overrides, *extra]), **options)
 
     return run
 
 
-def _folder(output: Path | None, config: Any, dataset: Path | None, command: str, *, resume: bool) -> Path:
+def _work_in(
+    folder: Path, command: str, config: Any, options: dict[str, Any], work: Callable[..., Any], next_: str
+) -> None:
+    """Do a command's work in a folder and say how it ended; or, with --dry-run, what it would do."""
+    from autoreg import account
+    from autoreg.reporting.watch import Watch
+
+    if options["dry_run"]:
+        return _announce(account.describe(config, options["dataset"], folder, command))
+    watch = Watch(quiet=options["quiet"])
+    work(dataset=options["dataset"], output=folder, resume=options["resume"], watch=watch)
+    _show_result(folder)
+    _announce({"next": f"{next_} {folder}"})
+
+
+def _folder(config: Any, options: dict[str, Any], command: str) -> Path:
     """The folder asked for, or the first free (with --resume: the last) runs/DATASET/COMMAND-N."""
-    if output:
-        return output
-    path = dataset or config.dataset
+    if options["output"]:
+        return options["output"]
+    path, resume = options["dataset"] or config.dataset, options["resume"]
     if path is None:
         raise ConfigError("dataset: expected --dataset PATH/dataset.json, got none")
     home = Path(config.tracking.home) / Path(path).resolve().parent.name
@@ -146,22 +167,17 @@ def _announce(values: dict[str, Any]) -> None:
 @click.option("--max-mib", type=float, help="Most MiB that a training step keeps.")
 @click.option("--max-params", type=float, help="Most weights of the network.")
 @_with_config
-def search(config: Any, dataset: Path | None, output: Path | None, resume: bool, quiet: bool, dry_run: bool) -> None:
+def search(config: Any, **options: Any) -> None:
     """Search architecture and loss weights together with the network's weights.
 
     \b
     Example:
       autoreg search launchers/configs/hippocampus.yaml --dataset data/hippocampus/dataset.json --workers 2
     """
-    from autoreg import account, experiment
-    from autoreg.reporting.watch import Watch
+    from autoreg import experiment
 
-    folder = _folder(output, config, dataset, "search", resume=resume)
-    if dry_run:
-        return _announce(account.describe(config, dataset, folder, "search"))
-    experiment.search(config, dataset=dataset, output=folder, resume=resume, watch=Watch(quiet=quiet))
-    _show_result(folder)
-    _announce({"next": f"autoreg train --search {folder}"})
+    folder = _folder(config, options, "search")
+    _work_in(folder, "search", config, options, partial(experiment.search, config), "autoreg train --search")
 
 
 @main.command()
@@ -191,24 +207,16 @@ def _train(
     genotype: Path | None,
     loss_weights: Path | None,
     network: str | None,
-    dataset: Path | None,
-    output: Path | None,
-    resume: bool,
-    quiet: bool,
-    dry_run: bool,
+    **options: Any,
 ) -> None:
-    from autoreg import account, experiment
+    from autoreg import experiment
     from autoreg.choice import choose
-    from autoreg.reporting.watch import Watch
 
     choice = choose(config, search_folder=search_folder, genotype=genotype, loss_weights=loss_weights, network=network)
-    default = search_folder / "train" if search_folder and not output else output
-    folder = _folder(default, config, dataset, f"train-{network or 'genotype'}", resume=resume)
-    if dry_run:
-        return _announce(account.describe(config, dataset, folder, "train"))
-    experiment.train(config, choice, dataset=dataset, output=folder, resume=resume, watch=Watch(quiet=quiet))
-    _show_result(folder)
-    _announce({"next": f"autoreg evaluate {folder}"})
+    if search_folder and not options["output"]:
+        options["output"] = search_folder / "train"
+    folder = _folder(config, options, f"train-{network or 'genotype'}")
+    _work_in(folder, "train", config, options, partial(experiment.train, config, choice), "autoreg evaluate")
 
 
 @main.command()
@@ -270,28 +278,17 @@ def register(model: Path, fixed: Path, moving: Path, **options: Any) -> None:
 @click.option("--trials", type=int, help="Trials of the study.")
 @_work
 @_with_config
-def tune(
-    config: Any, trials: int | None, dataset: Path | None, output: Path | None, resume: bool, quiet: bool, dry_run: bool
-) -> None:
+def tune(config: Any, **options: Any) -> None:
     """Manual tuning as people do it: full trainings chosen by Ray Tune with Optuna, same budget, score and splits.
 
     \b
     Example:
       autoreg tune launchers/configs/hippocampus.yaml --dataset data/hippocampus/dataset.json --trials 10
     """
-    from dataclasses import replace
+    from autoreg import experiment
 
-    from autoreg import account, experiment
-    from autoreg.reporting.watch import Watch
-
-    if trials is not None:
-        config = replace(config, tune=replace(config.tune, trials=trials))
-    folder = _folder(output, config, dataset, "tune", resume=resume)
-    if dry_run:
-        return _announce(account.describe(config, dataset, folder, "tune"))
-    experiment.tune(config, dataset=dataset, output=folder, resume=resume, watch=Watch(quiet=quiet))
-    _show_result(folder)
-    _announce({"next": f"autoreg evaluate {folder}"})
+    folder = _folder(config, options, "tune")
+    _work_in(folder, "tune", config, options, partial(experiment.tune, config), "autoreg evaluate")
 
 
 @main.command()

@@ -55,9 +55,11 @@ def search(
         with open_pool(spec, config, run.journal.ledger.heartbeat) as pool:
             driver.prepare(pool, setting.image_shape)
             run_rounds(driver, pool, run.journal, resume=resume)
+            with run.journal.ledger.work(driver.phase, "importances", pool.count, device=pool.device):
+                driver.weigh(pool)
         entering = finalists(
             space,
-            driver.genotype(),
+            driver.genotypes(),
             driver.upper.loss_weights.named(),
             default=driver.default_genotype(),
             count=config.search.finalists if _has_labelled_pairs(setting, roles) else 1,

@@ -12,10 +12,13 @@ from autoreg.errors import InputError
 from autoreg.networks import RELAXATIONS, Genotype, usual_primitive
 from autoreg.registration.space import SearchSpace
 from autoreg.search.budget import Budget
+from autoreg.search.perturbation import importances
 from autoreg.search.rounds import Row
 from autoreg.search.upper import MOMENTUM, UpperConfig, UpperLevels
 from autoreg.workers.messages import RoundReport, RoundTask
 from autoreg.workers.pool import Pool
+
+IMPORTANCE_BATCHES = 2
 
 
 @dataclass(frozen=True)
@@ -43,8 +46,8 @@ class SearchConfig:
     pareto: bool = False
     """Draw a front of Dice, folds and time around the result, by more brief trainings."""
     finalists: int = 4
-    """Candidates that are briefly trained in the end: the searched and the default architecture, each with searched and
-    default loss weights; 1 takes what was searched, unseen."""
+    """Candidates that are briefly trained in the end: the architecture by removal, by alpha and the default one with
+    searched loss weights, and the default with the default ones; 1 takes the first, unseen."""
     finalist_steps: int = 200
     """Steps of a brief training."""
 
@@ -93,6 +96,7 @@ class SearchDriver:
             seed=seed,
         )
         self.budget = Budget(config.limits)
+        self.importances: Tensor | None = None
 
     def prepare(self, pool: Pool, image_shape: Sequence[int]) -> None:
         """Measure what the budgets bound, on a worker. Raises ConfigError for one that no network keeps."""
@@ -150,9 +154,18 @@ class SearchDriver:
         self.upper.load(state)
         self.budget.load(state["budget"])
 
-    def genotype(self) -> Genotype:
-        """The decoded choice: the largest alpha of every edge, or what comes nearest to it within the budget."""
-        return self._decoded(self.upper.alpha.log_softmax(dim=1))
+    def weigh(self, pool: Pool) -> None:
+        """Measure how much the supernet needs each primitive; for `genotype`. Sampled paths cannot tell."""
+        if self.config.relaxation == "softmax":
+            after = self.rounds * self.config.steps_per_round
+            weights = self.upper.loss_weights.values().numpy()
+            steps = range(after, after + IMPORTANCE_BATCHES)
+            self.importances = torch.from_numpy(importances(pool, self.upper.alpha.numpy(), weights, steps))
+
+    def genotypes(self) -> dict[str, Genotype]:
+        """Ways to decode, the best first: by what removal costs, and by the largest alpha; both within the budget."""
+        by_alpha = {"by alpha": self._decoded(self.upper.alpha.log_softmax(dim=1))}
+        return by_alpha if self.importances is None else {"by removal": self._decoded(self.importances), **by_alpha}
 
     def default_genotype(self) -> Genotype:
         """The usual primitive on every edge, or on as many as the budget allows."""
@@ -162,10 +175,11 @@ class SearchDriver:
         return self._decoded(scores)
 
     def fast_genotype(self, genotype: Genotype) -> Genotype:
-        """The best by alpha among those whose choices take at most two thirds of the time of this one's."""
+        """The best by the first way to decode, whose choices take at most two thirds of the time of this one's."""
         ms = self.budget.costs["ms"]
         room = ms.cheapest() + (ms.of(genotype, self.space.primitives) - ms.cheapest()) * 2 / 3
-        return self._decoded(self.upper.alpha.log_softmax(dim=1), {"ms": room})
+        scores = self.upper.alpha.log_softmax(dim=1) if self.importances is None else self.importances
+        return self._decoded(scores, {"ms": room})
 
     def costs(self, genotype: Genotype) -> dict[str, float]:
         """What a network costs, by measured kind; empty without a budget."""

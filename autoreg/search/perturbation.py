@@ -10,9 +10,6 @@ import numpy as np
 
 from autoreg.workers.pool import Pool
 
-STEPS = 2
-"""Batches of held pairs."""
-
 
 def importances(pool: Pool, alpha: np.ndarray, loss_weights: np.ndarray, steps: Sequence[int]) -> np.ndarray:
     """Rise of the architecture's objective without each primitive, (edges, primitives).

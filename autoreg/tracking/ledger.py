@@ -5,7 +5,8 @@ import math
 import os
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import pandas as pd
@@ -65,6 +66,14 @@ class Ledger:
         now = time.time()
         work = {"phase": phase, "device": device, "key": key, "devices": devices, "began": now, "beat": now}
         self._write_open(work | {"opened": uuid.uuid4().hex})
+
+    @contextmanager
+    def work(self, phase: str, key: str, devices: int, *, device: str) -> Iterator[None]:
+        """Book what happens inside as one piece of work; work that fails is booked as wasted by the next `begin`."""
+        self.begin(phase, key, devices, device=device)
+        start = time.perf_counter()
+        yield
+        self.add(phase, device, (time.perf_counter() - start) * devices, key=key)
 
     def heartbeat(self) -> None:
         """Note that the open work is still going on; after a kill, time up to here counts."""

@@ -64,12 +64,12 @@ def test_a_search_keeps_its_budget(smoke_setting) -> None:
         limit = (costs["params"].cheapest() + costs["params"].of(_all_conv3(space), space.primitives)) / 2
         driver = SearchDriver(space, SearchConfig(max_params=limit), max_folds_percent=0.3, seed=0)
         driver.prepare(pool, setting.image_shape)
-    for genotype in (driver.genotype(), driver.default_genotype()):
+    for genotype in (*driver.genotypes().values(), driver.default_genotype()):
         assert 0 < driver.costs(genotype)["params"] <= limit
     assert "conv3" in driver.default_genotype().edges.values()
     again = SearchDriver(space, SearchConfig(max_params=limit), max_folds_percent=0.3, seed=0)
     again.load(driver.state())
-    assert again.genotype() == driver.genotype()
+    assert again.genotypes() == driver.genotypes()
 
 
 def _all_conv3(space):

@@ -12,23 +12,23 @@ from autoreg.search.front import front_candidates, on_front
 SPACE = load_space("tiny", dims=3)
 STARTS = {term.name: 1.0 if term.reference else term.start for term in SPACE.terms}
 SEARCHED = STARTS | {"smoothness": 0.3}
-DEFAULT, OTHER = (Genotype.uniform(SPACE.architecture, name) for name in ("conv3", "conv1"))
+DEFAULT, OTHER, THIRD = (Genotype.uniform(SPACE.architecture, name) for name in ("conv3", "conv1", "dil3"))
 
 
 @pytest.mark.parametrize("count", [1, 2, 4, 9])
 def test_searched_and_default_choices_meet(count: int) -> None:
-    found = finalists(SPACE, OTHER, SEARCHED, default=DEFAULT, count=count)
-    names = ["searched", "default architecture", "default loss weights", "default"]
-    assert [f.name for f in found] == names[:count]
-    if count >= 4:
-        assert found[1].genotype == DEFAULT and found[1].loss_weights == SEARCHED
-        assert found[2].genotype == OTHER and found[2].loss_weights == STARTS
-        assert found[3].genotype == DEFAULT and found[3].loss_weights == STARTS
+    genotypes = {"by removal": OTHER, "by alpha": THIRD}
+    found = finalists(SPACE, genotypes, SEARCHED, default=DEFAULT, count=count)
+    assert [f.name for f in found] == ["by removal", "by alpha", "default architecture", "default"][:count]
+    architectures = [OTHER, THIRD, DEFAULT, DEFAULT]
+    weights = [SEARCHED, SEARCHED, SEARCHED, STARTS]
+    for finalist, genotype, loss_weights in zip(found, architectures, weights, strict=False):
+        assert finalist.genotype == genotype and finalist.loss_weights == loss_weights
 
 
 def test_equal_candidates_enter_once() -> None:
-    found = finalists(SPACE, DEFAULT, SEARCHED, default=DEFAULT, count=4)
-    assert [f.name for f in found] == ["searched", "default loss weights"]
+    found = finalists(SPACE, {"by removal": DEFAULT, "by alpha": DEFAULT}, SEARCHED, default=DEFAULT, count=4)
+    assert [f.name for f in found] == ["by removal", "default"]
 
 
 def test_front_candidates_vary_regularity_within_its_range() -> None:
