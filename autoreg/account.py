@@ -27,7 +27,7 @@ def status(folder: Path) -> dict[str, Any]:
         told |= {"about left": f"{left:.0f} s"} if result["status"] != "finished" else {}
         told |= {
             k: round(float(rows[k].dropna().iloc[-1]), 4)
-            for k in ("val_dice", "folds_percent")
+            for k in ("val_dice", "soft_dice", "folds_percent")
             if k in rows and rows[k].notna().any()
         }
         told |= {c: round(float(rows[c].iloc[-1]), 4) for c in rows if str(c).startswith("lambda.")}

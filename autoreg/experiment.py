@@ -33,6 +33,9 @@ from autoreg.search.run import Run, RunPlan, open_run, read_result
 from autoreg.search.training import TrainDriver
 from autoreg.setting import Setting, open_pool, open_setting, search_spec, training_spec
 
+BRIEF_FIGURES = ("val_dice", "folds_percent", "sdlogj", "score")
+"""Of the winner's brief training, on the selection pairs: what result.json of a search reports."""
+
 
 def search(
     config: Config, *, dataset: Path | None, output: Path, resume: bool = False, watch: Watch | None = None
@@ -79,7 +82,8 @@ def search(
         write_yaml(output / "genotype.yaml", chosen.genotype.to_dict())
         write_yaml(output / "loss_weights.yaml", chosen.loss_weights)
         run.finish(
-            metrics=_last_values(run, ("val_dice", "folds_percent", "alpha_entropy", "train_objective")),
+            metrics=_last_values(run, ("soft_dice", "folds_percent", "alpha_entropy", "train_objective"))
+            | next(({k: row[k] for k in BRIEF_FIGURES} for row in played if row["name"] == chosen.name), {}),
             genotype=dict(chosen.genotype.edges),
             loss_weights=chosen.loss_weights,
             chosen=chosen.name,

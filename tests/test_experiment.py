@@ -31,6 +31,7 @@ def history(folder: Path) -> pd.DataFrame:
 def arguments(phantoms: Path, folder: Path, address: str | None = None) -> list[object]:
     home = f"tracking.home={folder.parent / 'home'}"
     given = [CONFIG, "--dataset", phantoms, "--output", folder, "--quiet", "--set", home]
+    given += ["--set", "search.finalists=1"]  # tests/test_extensions.py runs finalists
     return [*given, "--address", address] if address else given
 
 
@@ -209,3 +210,29 @@ def test_status_reads_files_alone(searched):
     told = autoreg("status", searched)
     assert "8 of 8" in told
     assert "finished" in told
+
+
+@pytest.mark.slow
+def test_a_search_within_a_budget_draws_its_front(phantoms, tmp_path):
+    folder = tmp_path / "front"
+    local = ["--set", "workers.local=true", "--workers", 1, "--set", "search.finalist_steps=5"]
+    autoreg("search", *arguments(phantoms, folder), *local, "--pareto", "--max-params", 12000)
+    result = json.loads((folder / "result.json").read_text())
+    assert 0 < result["costs"]["params"] <= 12000
+    assert result["costs"]["ms"] > 0
+    front = pd.read_csv(folder / "front.csv")
+    assert {"candidate", "dice", "hd95_mm", "folds_percent", "seconds_a_pair", "on_front"} <= set(front)
+    assert 3 <= len(front) <= 6
+    assert front["on_front"].any()
+    assert all((folder / place / "model.pt").exists() for place in front["folder"])
+    assert (folder / "figures" / "front.png").stat().st_size > 1000
+    page = (folder / "report.html").read_text()
+    assert "Front" in page
+    assert "cost.params" in history(folder)
+
+
+def test_an_impossible_budget_is_named(phantoms, tmp_path):
+    local = ["--set", "workers.local=true", "--workers", 1, "--max-params", 10]
+    error = autoreg("search", *arguments(phantoms, tmp_path / "x"), *local, code=2)
+    assert "search.max_params: expected at least" in error
+    assert len(error.strip().splitlines()) == 1

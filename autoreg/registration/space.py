@@ -42,6 +42,8 @@ class Term:
         if not 0 < self.low <= self.start <= self.high:
             got = f"{self.low}, {self.start}, {self.high}"
             raise SearchSpaceError(f"{where}: expected 0 < low <= start <= high, got {got}")
+        if self.reference and self.start != 1:
+            raise SearchSpaceError(f"{where}.start: expected 1 for the reference term, got {self.start}")
         if self.window is not None and (self.kind != "lncc" or self.window < 3 or self.window % 2 == 0):
             raise SearchSpaceError(f"{where}.window: expected an odd number from 3 up, lncc only, got {self.window}")
 

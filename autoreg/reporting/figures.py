@@ -67,8 +67,10 @@ def _draw_column(axes: Axes, history: pd.DataFrame, column: str, **style: Any) -
 
 def _dice_panel(axes: Axes, history: pd.DataFrame) -> None:
     _shade_warm_up(axes, history)
-    _draw_column(axes, history, "val_dice", color=COLOURS[2], label="validation", marker="o")
-    _plain(axes, "Validation Dice", x="round", y="Dice (0 to 1)")
+    soft = not _has(history, "val_dice")  # what a search sees, on the pairs of the loss weights
+    column, title = ("soft_dice", "Soft Dice of held pairs") if soft else ("val_dice", "Validation Dice")
+    _draw_column(axes, history, column, color=COLOURS[2], label="validation", marker="o")
+    _plain(axes, title, x="round", y="Dice (0 to 1)")
 
 
 def _has(history: pd.DataFrame, column: str) -> bool:
@@ -115,7 +117,7 @@ def alpha_heatmap(history: pd.DataFrame, edges: Sequence[str], primitives: Seque
 def lambda_paths(history: pd.DataFrame) -> Figure:
     """Loss weights over rounds, one line a term, with the validation Dice below when it was measured."""
     names = [str(name) for name in history if str(name).startswith("lambda.")]
-    with_dice = _has(history, "val_dice")
+    with_dice = _has(history, "val_dice") or _has(history, "soft_dice")
     figure = _figure(8.0, 5.6 if with_dice else 3.6)
     panels = np.atleast_1d(figure.subplots(1 + with_dice, 1, sharex=True, height_ratios=[2, 1][: 1 + with_dice]))
     _shade_warm_up(panels[0], history)
@@ -141,7 +143,7 @@ _OBJECTIVES = {
 
 def training_curve(history: pd.DataFrame) -> Figure:
     """The objective of each level over rounds, and the validation Dice when it was measured."""
-    with_dice = _has(history, "val_dice")
+    with_dice = _has(history, "val_dice") or _has(history, "soft_dice")
     drawn = {column: name for column, name in _OBJECTIVES.items() if _has(history, column)}
     count = max(len(drawn), 1) + with_dice
     figure = _figure(8.0, 1.2 + 1.9 * count)

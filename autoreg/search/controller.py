@@ -140,6 +140,10 @@ class SearchDriver:
             pull, costs = self.budget.pull(self.upper.alpha)
         row |= self.upper.update(reports, pull) | costs
         row["alpha_entropy"] = self.upper.entropy()
+        shares = np.bincount(self.upper.probabilities().argmax(1), minlength=len(self.space.primitives)) / len(
+            self.edges
+        )
+        row |= {f"alpha_share.{p}": float(share) for p, share in zip(self.space.primitives, shares, strict=True)}
         row |= {f"lambda.{name}": value for name, value in self.upper.loss_weights.named().items()}
         names = [term.name for term in self.space.terms]
         row |= {f"term.{n}": float(v) for n, v in zip(names, _sum(reports, "terms"), strict=True)}

@@ -56,8 +56,14 @@ class Journal:
     tracker: Tracker
     progress: Callable[[int, int, Row], None] = lambda done, total, row: None
     rows: list[Row] = field(default_factory=list)
-    wall_seconds: float = 0.0
-    """Of earlier processes and this one."""
+    earlier_seconds: float = 0.0
+    """Wall time of the processes before this one."""
+    _start: float = field(default_factory=time.perf_counter)
+
+    @property
+    def wall_seconds(self) -> float:
+        """Of earlier processes and this one."""
+        return self.earlier_seconds + time.perf_counter() - self._start
 
     @property
     def checkpoints(self) -> Path:
@@ -80,9 +86,7 @@ def run_rounds(driver: Driver, pool: Pool, journal: Journal, *, resume: bool) ->
         WorkerError: after several losses in a row without a finished round.
         DivergedError: an objective is not finite; the last state is on disk.
     """
-    began = time.perf_counter()
     done, workers = _start(driver, pool, journal, resume=resume)
-    began -= journal.wall_seconds
     losses = 0
     while done < driver.rounds:
         kept = driver.state()
@@ -109,7 +113,7 @@ def run_rounds(driver: Driver, pool: Pool, journal: Journal, *, resume: bool) ->
             continue
         losses = 0
         done += 1
-        _book(driver, pool, journal, done, row, workers, start, began)
+        _book(driver, pool, journal, done, row, workers, start)
     return workers
 
 
@@ -120,21 +124,18 @@ def _start(driver: Driver, pool: Pool, journal: Journal, *, resume: bool) -> tup
     driver.load(saved["driver"])
     pool.load(saved["workers"])
     journal.rows = saved["history"]
-    journal.wall_seconds = float(saved["wall_seconds"])
+    journal.earlier_seconds = max(journal.earlier_seconds, float(saved["wall_seconds"]))
     for row in journal.rows:  # the tracker drops what it has; what a kill kept from it comes now
         _log(journal, row)
     return int(saved["rounds"]), saved["workers"]
 
 
-def _book(
-    driver: Driver, pool: Pool, journal: Journal, done: int, row: Row, workers: State, start: float, began: float
-) -> None:
+def _book(driver: Driver, pool: Pool, journal: Journal, done: int, row: Row, workers: State, start: float) -> None:
     """Everything that must be on disk before the next round starts."""
     seconds = time.perf_counter() - start
     row = {"round": done - 1, "phase": driver.phase, **row, "seconds": seconds}
     row |= {"device_seconds": seconds * pool.count, "workers": pool.count}
     journal.rows.append(row)
-    journal.wall_seconds = time.perf_counter() - began
     state = {
         "rounds": done,
         "driver": driver.state(),

@@ -2,7 +2,6 @@
 
 import json
 import os
-import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -98,11 +97,12 @@ def open_run(
     plan.folder.mkdir(parents=True, exist_ok=True)
     tracker = _open_tracker(plan, earlier)
     journal = Journal(plan.folder, Ledger(plan.folder / "cost.jsonl"), tracker)
+    if earlier is not None:
+        journal.earlier_seconds = float(earlier.get("wall_seconds") or 0.0)
     if progress:
         journal.progress = progress
     run = Run(plan, journal, dict(earlier_seconds or {}))
     _write_result(run, "running")
-    start = time.perf_counter()
     status = "failed"
     try:
         yield run
@@ -111,7 +111,6 @@ def open_run(
         status = "interrupted"
         raise
     finally:
-        journal.wall_seconds = max(journal.wall_seconds, time.perf_counter() - start)
         journal.ledger.write_parquet(plan.folder / "cost.parquet")
         _write_result(run, status)
         if status == "finished":

@@ -110,7 +110,7 @@ class UpperLevels:
         return {
             "lambda_hypergradient_norm": float(gradient.norm()),
             "loss_weights_objective": 1 - upper["dice"] + self.folding_price * upper["folding"],
-            "val_dice": upper["dice"],
+            "soft_dice": upper["dice"],
             "folds_percent": upper["folds_percent"],
             "folding_price": self.folding_price,
         }

@@ -1,0 +1,98 @@
+"""Brief trainings decide, are not repeated after a stop, and their cost is the search's."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from autoreg.config import load_space
+from autoreg.errors import DivergedError
+from autoreg.finals import draw_front, play_off
+from autoreg.networks import Genotype
+from autoreg.search.finalists import Finalist
+from autoreg.search.run import Run, RunPlan, open_run
+from autoreg.tracking.ledger import Ledger
+
+SPACE = load_space("tiny", dims=3)
+NAMES = ("by alpha", "default architecture", "default")
+FINALISTS = [Finalist(name, Genotype.uniform(SPACE.architecture, "conv3"), {"lncc": 1.0}) for name in NAMES]
+SCORES = {"by alpha": 0.6, "default architecture": 0.7, "default": 0.5}
+
+
+class Training:
+    """Writes what a training leaves; `by alpha` diverges if told to."""
+
+    def __init__(self, *, diverges: str | None = None, dies_at: str | None = None) -> None:
+        self.diverges, self.dies_at, self.trained = diverges, dies_at, []
+
+    def __call__(self, finalist: Finalist, folder: Path, name: str) -> None:
+        if finalist.name == self.dies_at:
+            raise KeyboardInterrupt
+        self.trained.append(finalist.name)
+        folder.mkdir(parents=True, exist_ok=True)
+        Ledger(folder / "cost.jsonl").add("train", "cpu", 10.0, wasted_seconds=1.0)
+        if finalist.name == self.diverges:
+            raise DivergedError("weights", 1, 2)
+        result = {"status": "finished", "metrics": {"score": SCORES[finalist.name], "val_dice": 0.5}}
+        (folder / "result.json").write_text(json.dumps(result))
+
+
+@pytest.fixture
+def plan(tmp_path: Path) -> RunPlan:
+    return RunPlan("search", tmp_path / "run", 0, "data", "hash", {}, "experiment", tracked=False)
+
+
+def opened(plan: RunPlan):
+    return open_run(plan, resume=True)
+
+
+def spent(run: Run) -> float:
+    return run.journal.ledger.total_device_seconds()
+
+
+def test_the_best_by_the_score_wins_and_all_is_paid(plan) -> None:
+    with opened(plan) as run:
+        winner, rows = play_off(FINALISTS, run, Training())
+        assert winner.name == "default architecture"
+        assert [row["score"] for row in rows] == [0.6, 0.7, 0.5]
+        assert spent(run) == pytest.approx(33.0)
+
+
+def test_one_alone_is_taken_unseen(plan) -> None:
+    training = Training()
+    with opened(plan) as run:
+        assert play_off(FINALISTS[:1], run, training) == (FINALISTS[0], [])
+    assert training.trained == []
+
+
+def test_one_that_diverges_is_out_but_paid(plan) -> None:
+    with opened(plan) as run:
+        winner, rows = play_off(FINALISTS, run, Training(diverges="default architecture"))
+        assert winner.name == "by alpha"
+        assert rows[1]["score"] is None and "not finite" in rows[1]["diverged"]
+        assert spent(run) == pytest.approx(33.0)
+
+
+def test_after_a_stop_only_what_is_missing_is_trained(plan) -> None:
+    first, second = Training(dies_at="default"), Training()
+    with pytest.raises(KeyboardInterrupt), opened(plan) as run:
+        play_off(FINALISTS, run, first)
+    with opened(plan) as run:
+        winner, rows = play_off(FINALISTS, run, second)
+        assert winner.name == "default architecture" and len(rows) == 3
+        assert second.trained == ["default"]
+        assert spent(run) == pytest.approx(33.0)
+
+
+def test_a_front_has_a_row_a_trained_candidate(plan) -> None:
+    dices = {"by-alpha": 0.8, "default": 0.7}
+
+    def measure(folder: Path) -> dict[str, float]:
+        return {"dice": dices[folder.name], "folds_percent": 0.1, "hd95_mm": 2.0, "seconds_a_pair": 0.1}
+
+    with opened(plan) as run:
+        table = draw_front(FINALISTS, run, Training(diverges="default architecture"), measure)
+    assert table["candidate"].tolist() == ["by alpha", "default"]
+    assert table["on_front"].tolist() == [True, False]
+    assert (plan.folder / "front.csv").exists()
+    assert (plan.folder / "figures" / "front.png").exists()
