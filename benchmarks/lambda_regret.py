@@ -4,8 +4,8 @@
 
 The network is the search's. Points: the searched loss weights, the starts of the space, and the searched ones with one
 term divided or multiplied by --factor. Every point is trained from scratch with the same budget (--steps), and the best
-is chosen on the selection pairs; regret is its Dice less the searched one's on the test pairs, which chose nothing. Goes
-on where it stopped.
+is chosen on the selection pairs; regret is its Dice less the searched one's on the test pairs, which chose nothing. It
+goes on where it stopped.
 """
 
 import argparse

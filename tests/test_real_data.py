@@ -39,16 +39,19 @@ def test_every_set_is_sound(data, name):
 
 
 @pytest.mark.ray
-@pytest.mark.parametrize(
-    ("name", "config", "rounds", "steps"), [("hippocampus", "hippocampus", 4, 50), ("oasis_2mm", "oasis_2mm", 3, 10)]
-)
-def test_search_train_evaluate(data, tmp_path, name, config, rounds, steps):
+@pytest.mark.parametrize(("name", "rounds", "steps", "finalists"), [("hippocampus", 4, 50, 3), ("oasis_2mm", 3, 10, 1)])
+def test_search_train_evaluate(data, tmp_path, name, rounds, steps, finalists):
     dataset = data / name / "dataset.json"
     sets = [f"search.rounds={rounds}", "search.warmup_rounds=2", "search.steps_per_round=2", f"train.steps={steps}"]
-    sets += ["train.selection_pairs=2", f"tracking.home={tmp_path / 'home'}"]
+    sets += [
+        f"search.finalists={finalists}",
+        "search.finalist_steps=10",
+        "train.selection_pairs=2",
+        f"tracking.home={tmp_path / 'home'}",
+    ]
     options = [word for value in sets for word in ("--set", value)]
     autoreg(
-        "search", CONFIGS / f"{config}.yaml", "--dataset", dataset, "--output", tmp_path / "search", "--quiet", *options
+        "search", CONFIGS / f"{name}.yaml", "--dataset", dataset, "--output", tmp_path / "search", "--quiet", *options
     )
     autoreg(
         "train",

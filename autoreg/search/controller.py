@@ -47,7 +47,7 @@ class SearchConfig:
     """Draw a front of Dice, folds and time around the result, by more brief trainings."""
     finalists: int = 4
     """Candidates that are briefly trained in the end: the architecture by removal, by alpha and the default one with
-    searched loss weights, and the default with the default ones; 1 takes the first, unseen."""
+    searched loss weights, and the default with the default ones; 1 takes what alpha says, unseen."""
     finalist_steps: int = 200
     """Steps of a brief training."""
 
@@ -159,8 +159,8 @@ class SearchDriver:
         self.budget.load(state["budget"])
 
     def weigh(self, pool: Pool) -> None:
-        """Measure how much the supernet needs each primitive; for `genotype`. Sampled paths cannot tell."""
-        if self.config.relaxation == "softmax":
+        """Measure how much the supernet needs each primitive, where there will be a play-off. Sampled paths cannot tell."""
+        if self.config.finalists > 1 and self.config.relaxation == "softmax":
             after = self.rounds * self.config.steps_per_round
             weights = self.upper.loss_weights.values().numpy()
             steps = range(after, after + IMPORTANCE_BATCHES)
