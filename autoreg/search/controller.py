@@ -159,7 +159,7 @@ class SearchDriver:
         self.budget.load(state["budget"])
 
     def weigh(self, pool: Pool) -> None:
-        """Measure how much the supernet needs each primitive, where there will be a play-off. Sampled paths cannot tell."""
+        """Measure how much the supernet needs each primitive, for a play-off. Sampled paths cannot tell."""
         if self.config.finalists > 1 and self.config.relaxation == "softmax":
             after = self.rounds * self.config.steps_per_round
             weights = self.upper.loss_weights.values().numpy()
