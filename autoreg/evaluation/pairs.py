@@ -17,7 +17,7 @@ from autoreg.shapes import Displacement
 UNLABELLED = 0
 """Stands in the column `label` of a pair without label maps; its overlap figures are NaN."""
 
-_LABEL_COLUMNS = ("dice", "hd95_mm", "initial_dice")
+_LABEL_COLUMNS = ("dice", "hd95_mm", "initial_dice", "initial_hd95_mm")
 _PAIR_COLUMNS = ("folds_percent", "folds_percent_central", "sdlogj", "sdlogj_learn2reg", "seconds")
 
 
@@ -34,8 +34,8 @@ def evaluate_pairs(
     """A row a pair and label, in the order of `pairs` and `label_numbers`.
 
     Columns: fixed, moving (keys), label (0 where the pair has no label maps), dice (labels warped nearest
-    neighbour), hd95_mm, initial_dice (before registration), folds_percent (digital-diffeomorphism count),
-    folds_percent_central, sdlogj, sdlogj_learn2reg, seconds (padding and network; no metric, no file), and
+    neighbour), hd95_mm, initial_dice, initial_hd95_mm (before registration), folds_percent (digital-diffeomorphism
+    count), folds_percent_central, sdlogj, sdlogj_learn2reg, seconds (padding and network; no metric, no file), and
     tre_mm (mean over landmarks) if there are points. What belongs to the pair is repeated in each of its rows.
 
     Args:
@@ -110,6 +110,7 @@ def _overlaps(
         dice(fixed.labels, warped, numbers),
         hd95_mm(fixed.labels, warped, numbers, fixed.spacing),
         dice(fixed.labels, moving.labels, numbers),
+        hd95_mm(fixed.labels, moving.labels, numbers, fixed.spacing),
     )
     for number, *values in zip(numbers, *columns, strict=True):
         yield {"label": number, **dict(zip(_LABEL_COLUMNS, values, strict=True))}

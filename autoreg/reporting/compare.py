@@ -88,8 +88,9 @@ def compare_runs(run_dirs: Sequence[Path], *, output: Path) -> Comparison:
 def _table(systems: Sequence[System]) -> pd.DataFrame:
     first = systems[0]
     rows = [_row(system, first.total_seconds) for system in systems]
-    if "initial_dice" in first.by_pair and first.by_pair["initial_dice"].notna().any():
-        rows.insert(0, {"system": INITIAL} | _dice(first.by_pair["initial_dice"]))
+    if {"initial_dice", "initial_hd95_mm"} <= set(first.by_pair) and first.by_pair["initial_dice"].notna().any():
+        before = {"hd95_mm": float(first.by_pair["initial_hd95_mm"].mean()), "folds_percent": 0.0, "sdlogj": 0.0}
+        rows.insert(0, {"system": INITIAL} | _dice(first.by_pair["initial_dice"]) | before)
     return pd.DataFrame(rows, columns=list(_row(first, 1.0)))
 
 

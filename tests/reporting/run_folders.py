@@ -13,7 +13,7 @@ def pair_rows(dice, *, pairs=PAIRS, labels=(1, 2)) -> pd.DataFrame:
     """pairs.parquet: pair i has mean Dice dice[i], label 1 above it by 0.1 and label 2 below."""
     rows = [
         {"fixed": f, "moving": m, "label": label, "dice": value + (0.1 if label == 1 else -0.1), "hd95_mm": 2.0,
-         "initial_dice": 0.5, "folds_percent": 0.25, "sdlogj": 0.1, "seconds": 1.0 + i}
+         "initial_dice": 0.5, "initial_hd95_mm": 4.0, "folds_percent": 0.25, "sdlogj": 0.1, "seconds": 1.0 + i}
         for i, ((f, m), value) in enumerate(zip(pairs, dice, strict=True)) for label in labels
     ]  # fmt: skip
     return pd.DataFrame(rows)

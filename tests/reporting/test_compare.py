@@ -105,7 +105,7 @@ def test_json_is_strict_and_says_where_from(compared):
     values = json.loads(text, parse_constant=refuse)
     assert values["runs"][0]["system"] == "ours"
     assert values["runs"][0]["dataset_hash"] == "abc"
-    assert values["table"][0]["hd95_mm"] is None
+    assert values["table"][0]["cost_ratio"] is None
     assert len(values["curves"]["optuna"]) == 4
 
 
