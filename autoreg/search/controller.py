@@ -125,10 +125,11 @@ class SearchDriver:
         """Whether alpha and the loss weights move in this round."""
         if index < self.config.warmup_rounds:
             return False, False
+        alpha, loss_weights = (self.config.upper.levels in ("both", level) for level in ("alpha", "loss_weights"))
         if self.config.upper.paths == "sequential":
             alpha_turn = index < (self.config.warmup_rounds + self.rounds) / 2
-            return alpha_turn, not alpha_turn
-        return True, True
+            return alpha and alpha_turn, loss_weights and not alpha_turn
+        return alpha, loss_weights
 
     def finish(self, index: int, reports: list[RoundReport], pool: Pool) -> Row:
         used = self.upper.loss_weights.values().numpy()

@@ -19,6 +19,7 @@ ALPHA_START_SPREAD = 1e-3  # as in the original: all primitives nearly equal
 PRICE_START, PRICE_STEP, PRICE_RANGE = 10.0, 0.1, (1.0, 1e4)
 MOMENTUM = 0.5
 logger = logging.getLogger(__name__)
+LEVELS = ("both", "alpha", "loss_weights")
 PATHS = ("sequential", "direct", "full")
 
 
@@ -30,6 +31,8 @@ class UpperConfig:
     """Length of alpha's step in a round, over all edges together."""
     lambda_learning_rate: float = 0.1
     """Length of the step of log lambda in a round."""
+    levels: str = "both"
+    """What is searched: `both`, `alpha` or `loss_weights`; the other stays at its start."""
     paths: str = "direct"
     """Ways from the loss weights to the labels' objective: `direct` through the weights alone, `full` also through
     alpha; `sequential` searches alpha in the first half of the rounds and the loss weights in the second."""
@@ -39,6 +42,7 @@ class UpperConfig:
     """Steps that `unrolled` goes back; the most products of `neumann` and `conjugate_gradient`."""
 
     def __post_init__(self) -> None:
+        _known("levels", self.levels, LEVELS)
         _known("paths", self.paths, PATHS)
         _known("alpha_estimator", self.alpha_estimator, ALPHA_ESTIMATORS)
         _known("loss_weights_estimator", self.loss_weights_estimator, LOSS_WEIGHTS_ESTIMATORS)

@@ -24,6 +24,11 @@ def test_sequential_is_alpha_first_and_the_loss_weights_after_it() -> None:
     assert moves(paths="sequential") == [(False, False)] * 2 + [(True, False)] * 3 + [(False, True)] * 3
 
 
+@pytest.mark.parametrize(("levels", "expected"), [("alpha", (True, False)), ("loss_weights", (False, True))])
+def test_one_level_alone(levels: str, expected: tuple[bool, bool]) -> None:
+    assert moves(levels=levels) == [(False, False)] * 2 + [expected] * 6
+
+
 def test_full_tells_the_workers_how_far_alpha_will_go() -> None:
     config = SearchConfig(upper=UpperConfig(paths="full", alpha_learning_rate=0.3))
     driver = SearchDriver(load_space("tiny", dims=3), config, max_folds_percent=0.3, seed=0)
