@@ -161,14 +161,20 @@ class SearchDriver:
 
     def weigh(self, pool: Pool) -> None:
         """Measure how much the supernet needs each primitive, for a play-off. Sampled paths cannot tell."""
-        if self.config.finalists > 1 and self.config.relaxation == "softmax":
+        searched = self.config.upper.levels != "loss_weights"
+        if searched and self.config.finalists > 1 and self.config.relaxation == "softmax":
             after = self.rounds * self.config.steps_per_round
             weights = self.upper.loss_weights.values().numpy()
             steps = range(after, after + IMPORTANCE_BATCHES)
             self.importances = torch.from_numpy(importances(pool, self.upper.alpha.numpy(), weights, steps))
 
     def genotypes(self) -> dict[str, Genotype]:
-        """Ways to decode, the best first: by what removal costs, and by the largest alpha; both within the budget."""
+        """Ways to decode, the best first: by what removal costs, and by the largest alpha; both within the budget.
+
+        None where the architecture was not searched.
+        """
+        if self.config.upper.levels == "loss_weights":
+            return {}
         by_alpha = {"by alpha": self._decoded(self.upper.alpha.log_softmax(dim=1))}
         return by_alpha if self.importances is None else {"by removal": self._decoded(self.importances), **by_alpha}
 
