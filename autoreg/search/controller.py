@@ -18,7 +18,7 @@ from autoreg.search.upper import MOMENTUM, UpperConfig, UpperLevels
 from autoreg.workers.messages import RoundReport, RoundTask
 from autoreg.workers.pool import Pool
 
-IMPORTANCE_BATCHES = 2
+IMPORTANCE_BATCHES = 7
 
 
 @dataclass(frozen=True)

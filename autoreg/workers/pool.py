@@ -39,7 +39,7 @@ class Pool(Protocol):
     def architecture_objectives(
         self, alphas: Sequence[np.ndarray], loss_weights: np.ndarray, steps: Sequence[int]
     ) -> np.ndarray:
-        """R_val for each alpha, mean over batches of held pairs, (alphas,). Raises WorkerError."""
+        """R_val for each alpha and batch of held pairs, (alphas, steps). Raises WorkerError."""
         ...
 
     def measure_costs(self, image_shape: Sequence[int]) -> dict[str, Costs]:

@@ -123,13 +123,14 @@ class Worker:
     def architecture_objectives(
         self, alphas: Sequence[np.ndarray], loss_weights: np.ndarray, steps: Sequence[int]
     ) -> np.ndarray:
-        """This worker's share of R_val for each alpha, mean over the batches of `steps`, (alphas,)."""
+        """This worker's share of R_val for each alpha and batch, (alphas, steps)."""
         weights = _tensor(loss_weights, self.device)
-        shares = np.zeros(len(alphas))
+        shares = np.zeros((len(alphas), len(steps)))
         with torch.inference_mode():
-            for index, alpha in enumerate(alphas):
-                terms = [self.problem.architecture_terms(_tensor(alpha, self.device), step) for step in steps]
-                shares[index] = sum(float(t.to(weights) @ weights) for t in terms) / len(steps)
+            for row, alpha in enumerate(alphas):
+                for column, step in enumerate(steps):
+                    terms = self.problem.architecture_terms(_tensor(alpha, self.device), step)
+                    shares[row, column] = float(terms.to(weights) @ weights)
         return shares
 
     def measure_costs(self, image_shape: Sequence[int]) -> dict[str, Costs]:
