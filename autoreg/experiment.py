@@ -3,6 +3,7 @@
 import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ from autoreg.registration.score import register_pair
 from autoreg.reporting.compare import compare_runs
 from autoreg.reporting.watch import Watch
 from autoreg.search.controller import SearchDriver
-from autoreg.search.finalists import Finalist, finalists
+from autoreg.search.finalists import Finalist, architectures, loss_weights_around
 from autoreg.search.front import front_candidates
 from autoreg.search.rounds import run_rounds
 from autoreg.search.run import Run, RunPlan, open_run, read_result
@@ -60,13 +61,6 @@ def search(
             run_rounds(driver, pool, run.journal, resume=resume)
             with run.journal.ledger.work(driver.phase, "importances", pool.count, device=pool.device):
                 driver.weigh(pool)
-        entering = finalists(
-            space,
-            driver.genotypes(),
-            driver.upper.loss_weights.named(),
-            default=driver.default_genotype(),
-            count=config.search.finalists if _has_labelled_pairs(setting, roles) else 1,
-        )
         brief = replace(config.train, steps=config.search.finalist_steps, evaluate_every=config.search.finalist_steps)
 
         def brief_training(finalist: Finalist, folder: Path, name: str) -> None:
@@ -74,7 +68,14 @@ def search(
             options = {"dataset": dataset, "watch": watch.named(name), "resume": True, "tracked": False}
             train(replace(config, train=brief), choice, output=folder, **options)
 
-        chosen, played = play_off(entering, run, brief_training)
+        searched = driver.upper.loss_weights.named()
+        chosen, played = play_off(
+            architectures(driver.genotypes(), searched, driver.default_genotype()),
+            partial(loss_weights_around, space),
+            run,
+            brief_training,
+            most=config.search.finalists if _has_labelled_pairs(setting, roles) else 1,
+        )
         if config.search.pareto:
             genotypes = {"chosen": chosen.genotype, "fast": driver.fast_genotype(chosen.genotype)}
             around = front_candidates(space, genotypes, chosen.loss_weights)

@@ -18,19 +18,33 @@ BriefTraining = Callable[[Finalist, Path, str], None]
 
 
 def play_off(
-    entering: Sequence[Finalist], run: Run, brief_training: BriefTraining
+    architectures: Sequence[Finalist],
+    loss_weights_around: Callable[[Finalist], Sequence[Finalist]],
+    run: Run,
+    brief_training: BriefTraining,
+    *,
+    most: int,
 ) -> tuple[Finalist, list[dict[str, Any]]]:
-    """The best by the score, and a row on each. What it costs is booked as the search's.
+    """The best by the score among architectures, then among loss weights for it; and a row on each.
 
-    One that diverges is out; when all do, the first is taken.
+    At most `most` are trained; with one, the first architecture is taken unseen. Costs are the search's. One that
+    diverges is out; when all do, the first is taken.
     """
-    if len(entering) == 1:
-        return entering[0], []
-    rows = _play(entering, run, brief_training, "finalists")
+    if most == 1:
+        return architectures[0], []
+    entered = list(architectures[:most])
+    rows = _play(entered, run, brief_training, "finalists")
+    others = loss_weights_around(entered[_best(rows)])[: most - len(entered)]
+    rows += _play(others, run, brief_training, "finalists", first=len(entered) + 1)
+    entered += others
+    scores = {f"finalist.{row['name'].replace(' ', '_')}.score": row["score"] for row in rows}
+    run.tracker.metrics({name: float(score) for name, score in scores.items() if score is not None}, step=0)
+    return entered[_best(rows)], rows
+
+
+def _best(rows: Sequence[dict[str, Any]]) -> int:
     scores = [-math.inf if row["score"] is None else float(row["score"]) for row in rows]
-    named = {f"finalist.{f.name.replace(' ', '_')}.score": score for f, score in zip(entering, scores, strict=True)}
-    run.tracker.metrics({name: score for name, score in named.items() if score > -math.inf}, step=0)
-    return entering[scores.index(max(scores))], rows
+    return scores.index(max(scores))
 
 
 def draw_front(
@@ -58,12 +72,14 @@ def draw_front(
     return table
 
 
-def _play(entering: Sequence[Finalist], run: Run, brief_training: BriefTraining, stage: str) -> list[dict[str, Any]]:
+def _play(
+    entering: Sequence[Finalist], run: Run, brief_training: BriefTraining, stage: str, *, first: int = 1
+) -> list[dict[str, Any]]:
     """A brief training of each, one after the other; finished ones are read, not repeated."""
     rows: list[dict[str, Any]] = []
-    for number, finalist in enumerate(entering, start=1):
+    for number, finalist in enumerate(entering, start=first):
         place = Path(stage) / finalist.name.replace(" ", "-")
-        metrics = _played(finalist, run.folder / place, brief_training, f"{stage} {number} of {len(entering)}")
+        metrics = _played(finalist, run.folder / place, brief_training, f"{stage} {number}: {finalist.name}")
         costs = run.folder / place / "cost.jsonl"
         seconds = run.journal.ledger.take_over(costs, run.plan.command, key=f"{stage} {number}")
         rows.append({"name": finalist.name, **metrics, "device_seconds": seconds, "folder": str(place)})

@@ -19,6 +19,15 @@ FINALISTS = [Finalist(name, Genotype.uniform(SPACE.architecture, "conv3"), {"lnc
 SCORES = {"by alpha": 0.6, "default architecture": 0.7, "default": 0.5}
 
 
+def around(winner: Finalist) -> list[Finalist]:
+    assert winner.name == "default architecture"
+    return FINALISTS[2:]
+
+
+def played(run: Run, training: "Training", *, most: int = 5, rivals=around) -> tuple[Finalist, list[dict]]:
+    return play_off(FINALISTS[:2], rivals, run, training, most=most)
+
+
 class Training:
     """Writes what a training leaves; `by alpha` diverges if told to."""
 
@@ -52,7 +61,7 @@ def spent(run: Run) -> float:
 
 def test_the_best_by_the_score_wins_and_all_is_paid(plan) -> None:
     with opened(plan) as run:
-        winner, rows = play_off(FINALISTS, run, Training())
+        winner, rows = played(run, Training())
         assert winner.name == "default architecture"
         assert [row["score"] for row in rows] == [0.6, 0.7, 0.5]
         assert spent(run) == pytest.approx(33.0)
@@ -61,13 +70,26 @@ def test_the_best_by_the_score_wins_and_all_is_paid(plan) -> None:
 def test_one_alone_is_taken_unseen(plan) -> None:
     training = Training()
     with opened(plan) as run:
-        assert play_off(FINALISTS[:1], run, training) == (FINALISTS[0], [])
+        assert played(run, training, most=1) == (FINALISTS[0], [])
     assert training.trained == []
+
+
+def test_loss_weights_are_tried_for_the_winner_while_there_is_room(plan) -> None:
+    training = Training()
+    with opened(plan) as run:
+        winner, rows = played(run, training, most=2)
+        assert winner.name == "default architecture" and len(rows) == 2
+        SCORES["default"] = 0.9
+        try:
+            assert played(run, training)[0].name == "default"
+        finally:
+            SCORES["default"] = 0.5
+    assert training.trained == list(NAMES)
 
 
 def test_one_that_diverges_is_out_but_paid(plan) -> None:
     with opened(plan) as run:
-        winner, rows = play_off(FINALISTS, run, Training(diverges="default architecture"))
+        winner, rows = played(run, Training(diverges="default architecture"), rivals=lambda winner: FINALISTS[2:])
         assert winner.name == "by alpha"
         assert rows[1]["score"] is None and "not finite" in rows[1]["diverged"]
         assert spent(run) == pytest.approx(33.0)
@@ -76,9 +98,9 @@ def test_one_that_diverges_is_out_but_paid(plan) -> None:
 def test_after_a_stop_only_what_is_missing_is_trained(plan) -> None:
     first, second = Training(dies_at="default"), Training()
     with pytest.raises(KeyboardInterrupt), opened(plan) as run:
-        play_off(FINALISTS, run, first)
+        played(run, first)
     with opened(plan) as run:
-        winner, rows = play_off(FINALISTS, run, second)
+        winner, rows = played(run, second)
         assert winner.name == "default architecture" and len(rows) == 3
         assert second.trained == ["default"]
         assert spent(run) == pytest.approx(33.0)

@@ -45,9 +45,9 @@ class SearchConfig:
     """Most weights of the network."""
     pareto: bool = False
     """Draw a front of Dice, folds and time around the result, by more brief trainings."""
-    finalists: int = 4
-    """Candidates that are briefly trained in the end: the architecture by removal, by alpha and the default one with
-    searched loss weights, and the default with the default ones; 1 takes what alpha says, unseen."""
+    finalists: int = 5
+    """Most brief trainings in the end: the architectures by removal, by alpha and the default one; then for the winner
+    loss weights twice as far from their starts, and the starts; 1 takes what alpha says, unseen."""
     finalist_steps: int = 200
     """Steps of a brief training."""
 

@@ -1,10 +1,11 @@
-"""Who enters the last round of a search: the searched choices, and the defaults that they must beat.
+"""Who is trained briefly in the end of a search: the searched choices, and the defaults that they must beat.
 
 The supernet says how a primitive did among the others, not alone, and one-step loss weights are right for a short
-horizon (Wu et al., arXiv:1803.02021). So each candidate is trained from scratch, briefly, and the best by the score on
-the selection pairs is the result of the search.
+horizon (Wu et al., arXiv:1803.02021). So candidates are trained from scratch, briefly, and the best by the score on
+the selection pairs is the result of the search: first among architectures, then among loss weights for the winner.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -14,31 +15,43 @@ from autoreg.registration.space import SearchSpace
 
 @dataclass(frozen=True)
 class Finalist:
-    """A candidate; `name` says where architecture and loss weights come from."""
+    """A candidate; `name` says where it comes from."""
 
     name: str
     genotype: Genotype
     loss_weights: dict[str, float]
 
 
-def finalists(
-    space: SearchSpace,
-    genotypes: Mapping[str, Genotype],
-    loss_weights: dict[str, float],
-    *,
-    default: Genotype,
-    count: int,
+def architectures(
+    genotypes: Mapping[str, Genotype], loss_weights: dict[str, float], default: Genotype
 ) -> list[Finalist]:
-    """The first `count` of: each searched architecture, the default one, and the default without searched loss weights.
+    """Every searched architecture and the default one, with the searched loss weights; equals enter once."""
+    every = [Finalist(name, genotype, loss_weights) for name, genotype in genotypes.items()]
+    return _different([*every, Finalist("default architecture", default, loss_weights)])
 
-    Default loss weights are the starts of the space's terms. What is the same as an earlier one is left out.
+
+def loss_weights_around(space: SearchSpace, winner: Finalist) -> list[Finalist]:
+    """The winner, with loss weights twice as far from the starts as the search went (in log), and with the starts.
+
+    A search of few rounds often stops on the way; going on in its direction costs one brief training to try.
     """
     starts = {term.name: 1.0 if term.reference else term.start for term in space.terms}
-    every = [Finalist(name, genotype, loss_weights) for name, genotype in genotypes.items()]
-    every += [Finalist("default architecture", default, loss_weights), Finalist("default", default, starts)]
-    different = [f for i, f in enumerate(every) if not any(_same(f, earlier) for earlier in every[:i])]
-    return different[:count]
+    farther = dict(winner.loss_weights)
+    for term in space.terms:
+        if not term.reference:
+            way = math.log(winner.loss_weights[term.name] / term.start)
+            farther[term.name] = min(max(term.start * math.exp(2 * way), term.low), term.high)
+    return _different(
+        [
+            winner,
+            Finalist("loss weights twice as far", winner.genotype, farther),
+            Finalist("default loss weights", winner.genotype, starts),
+        ]
+    )[1:]
 
 
-def _same(a: Finalist, b: Finalist) -> bool:
-    return a.genotype.edges == b.genotype.edges and a.loss_weights == b.loss_weights
+def _different(finalists: list[Finalist]) -> list[Finalist]:
+    def same(a: Finalist, b: Finalist) -> bool:
+        return a.genotype.edges == b.genotype.edges and a.loss_weights == b.loss_weights
+
+    return [f for i, f in enumerate(finalists) if not any(same(f, earlier) for earlier in finalists[:i])]

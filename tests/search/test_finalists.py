@@ -6,7 +6,7 @@ import pytest
 
 from autoreg.config import load_space
 from autoreg.networks import Genotype
-from autoreg.search.finalists import finalists
+from autoreg.search.finalists import Finalist, architectures, loss_weights_around
 from autoreg.search.front import front_candidates, on_front
 
 SPACE = load_space("tiny", dims=3)
@@ -15,20 +15,29 @@ SEARCHED = STARTS | {"smoothness": 0.3}
 DEFAULT, OTHER, THIRD = (Genotype.uniform(SPACE.architecture, name) for name in ("conv3", "conv1", "dil3"))
 
 
-@pytest.mark.parametrize("count", [1, 2, 4, 9])
-def test_searched_and_default_choices_meet(count: int) -> None:
-    genotypes = {"by removal": OTHER, "by alpha": THIRD}
-    found = finalists(SPACE, genotypes, SEARCHED, default=DEFAULT, count=count)
-    assert [f.name for f in found] == ["by removal", "by alpha", "default architecture", "default"][:count]
-    architectures = [OTHER, THIRD, DEFAULT, DEFAULT]
-    weights = [SEARCHED, SEARCHED, SEARCHED, STARTS]
-    for finalist, genotype, loss_weights in zip(found, architectures, weights, strict=False):
-        assert finalist.genotype == genotype and finalist.loss_weights == loss_weights
+def test_architectures_meet_with_the_searched_loss_weights() -> None:
+    found = architectures({"by removal": OTHER, "by alpha": THIRD}, SEARCHED, DEFAULT)
+    assert [(f.name, f.genotype) for f in found] == [
+        ("by removal", OTHER),
+        ("by alpha", THIRD),
+        ("default architecture", DEFAULT),
+    ]
+    assert all(f.loss_weights == SEARCHED for f in found)
+    assert [f.name for f in architectures({"by removal": DEFAULT, "by alpha": DEFAULT}, SEARCHED, DEFAULT)] == [
+        "by removal"
+    ]
 
 
-def test_equal_candidates_enter_once() -> None:
-    found = finalists(SPACE, {"by removal": DEFAULT, "by alpha": DEFAULT}, SEARCHED, default=DEFAULT, count=4)
-    assert [f.name for f in found] == ["by removal", "default"]
+def test_loss_weights_go_on_in_the_direction_of_the_search_within_their_ranges() -> None:
+    winner = Finalist("by alpha", OTHER, STARTS | {"smoothness": 0.3, "mse": 80.0})
+    farther, default = loss_weights_around(SPACE, winner)
+    assert farther.genotype == default.genotype == OTHER
+    assert farther.loss_weights == pytest.approx(STARTS | {"smoothness": 0.09, "mse": 100.0})  # 640 is out of range
+    assert default.loss_weights == STARTS
+
+
+def test_loss_weights_that_never_moved_have_no_rivals() -> None:
+    assert loss_weights_around(SPACE, Finalist("by alpha", OTHER, STARTS)) == []
 
 
 def test_front_candidates_vary_regularity_within_its_range() -> None:
