@@ -59,8 +59,9 @@ def search(
         with open_pool(spec, config, run.journal.ledger.heartbeat) as pool:
             driver.prepare(pool, setting.image_shape)
             run_rounds(driver, pool, run.journal, resume=resume)
-            with run.journal.ledger.work(driver.phase, "importances", pool.count, device=pool.device):
-                driver.weigh(pool)
+            if config.search.removal:
+                with run.journal.ledger.work(driver.phase, "importances", pool.count, device=pool.device):
+                    driver.weigh(pool)
         brief = replace(config.train, steps=config.search.finalist_steps, evaluate_every=config.search.finalist_steps)
 
         def brief_training(finalist: Finalist, folder: Path, name: str) -> None:

@@ -216,8 +216,10 @@ def test_status_reads_files_alone(searched):
 def test_a_search_within_a_budget_draws_its_front(phantoms, tmp_path):
     folder = tmp_path / "front"
     local = ["--set", "workers.local=true", "--workers", 1, "--set", "search.finalist_steps=5"]
-    autoreg("search", *arguments(phantoms, folder), *local, "--pareto", "--max-params", 12000)
+    removal = ["--set", "search.removal=true", "--set", "search.finalists=3"]
+    autoreg("search", *arguments(phantoms, folder), *local, *removal, "--pareto", "--max-params", 12000)
     result = json.loads((folder / "result.json").read_text())
+    assert [row["name"] for row in result["finalists"]][:2] == ["by alpha", "by removal"]
     assert 0 < result["costs"]["params"] <= 12000
     assert result["costs"]["ms"] > 0
     front = pd.read_csv(folder / "front.csv")

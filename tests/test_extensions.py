@@ -34,7 +34,7 @@ def test_the_example_searches_on_ray_workers_and_its_model_registers(phantoms, t
     genotype = (tmp_path / "search" / "genotype.yaml").read_text()
     assert "match: product" in genotype
 
-    finalist = tmp_path / "search" / "finalists" / "by-removal" / "model.pt"
+    finalist = tmp_path / "search" / "finalists" / "by-alpha" / "model.pt"
     images = sorted((phantoms.parent / "images").glob("*.nii.gz"))[:2]
     warped = ["--warped", tmp_path / "warped.nii.gz"]
     autoreg("--extension", EXTENSION, "register", finalist, *images, *warped)

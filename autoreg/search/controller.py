@@ -45,8 +45,10 @@ class SearchConfig:
     """Most weights of the network."""
     pareto: bool = False
     """Draw a front of Dice, folds and time around the result, by more brief trainings."""
+    removal: bool = False
+    """Also enter the architecture of those primitives that the supernet needs most (`search.perturbation`)."""
     finalists: int = 5
-    """Most brief trainings in the end: the architectures by removal, by alpha and the default one; then for the winner
+    """Most brief trainings in the end: the architecture by alpha and the default one; then for the winner
     loss weights twice as far from their starts, and the starts; 1 takes what alpha says, unseen."""
     finalist_steps: int = 200
     """Steps of a brief training."""
@@ -65,6 +67,9 @@ class SearchConfig:
             raise InputError(f"search.warmup_rounds: expected 0 to {self.rounds} (rounds), got {self.warmup_rounds}")
         if self.relaxation not in RELAXATIONS:
             raise InputError(f"search.relaxation: expected one of {', '.join(RELAXATIONS)}, got {self.relaxation!r}")
+        if self.removal and (self.relaxation != "softmax" or self.upper.levels == "loss_weights"):
+            got = f"{self.relaxation}, {self.upper.levels}"
+            raise InputError(f"search.removal: expected relaxation softmax and a searched alpha, got {got}")
         if self.upper.paths == "full" and self.relaxation != "softmax":
             raise InputError(f"search.upper.paths: full needs relaxation softmax, got {self.relaxation}")
         unrolled = "unrolled" in (self.upper.alpha_estimator, self.upper.loss_weights_estimator)
@@ -160,23 +165,21 @@ class SearchDriver:
         self.budget.load(state["budget"])
 
     def weigh(self, pool: Pool) -> None:
-        """Measure how much the supernet needs each primitive, for a play-off. Sampled paths cannot tell."""
-        searched = self.config.upper.levels != "loss_weights"
-        if searched and self.config.finalists > 1 and self.config.relaxation == "softmax":
-            after = self.rounds * self.config.steps_per_round
-            weights = self.upper.loss_weights.values().numpy()
-            steps = range(after, after + IMPORTANCE_BATCHES)
-            self.importances = torch.from_numpy(importances(pool, self.upper.alpha.numpy(), weights, steps))
+        """Measure how much the supernet needs each primitive."""
+        after = self.rounds * self.config.steps_per_round
+        weights = self.upper.loss_weights.values().numpy()
+        steps = range(after, after + IMPORTANCE_BATCHES)
+        self.importances = torch.from_numpy(importances(pool, self.upper.alpha.numpy(), weights, steps))
 
     def genotypes(self) -> dict[str, Genotype]:
-        """Ways to decode, the best first: by what removal costs, and by the largest alpha; both within the budget.
+        """Ways to decode: by the largest alpha, and by what removal costs if that was measured; within the budget.
 
         None where the architecture was not searched.
         """
         if self.config.upper.levels == "loss_weights":
             return {}
-        by_alpha = {"by alpha": self._decoded(self.upper.alpha.log_softmax(dim=1))}
-        return by_alpha if self.importances is None else {"by removal": self._decoded(self.importances), **by_alpha}
+        found = {"by alpha": self._decoded(self.upper.alpha.log_softmax(dim=1))}
+        return found if self.importances is None else found | {"by removal": self._decoded(self.importances)}
 
     def default_genotype(self) -> Genotype:
         """The usual primitive on every edge, or on as many as the budget allows."""
@@ -186,11 +189,10 @@ class SearchDriver:
         return self._decoded(scores)
 
     def fast_genotype(self, genotype: Genotype) -> Genotype:
-        """The best by the first way to decode, whose choices take at most two thirds of the time of this one's."""
+        """The best by alpha among those whose choices take at most two thirds of the time of this one's."""
         ms = self.budget.costs["ms"]
         room = ms.cheapest() + (ms.of(genotype, self.space.primitives) - ms.cheapest()) * 2 / 3
-        scores = self.upper.alpha.log_softmax(dim=1) if self.importances is None else self.importances
-        return self._decoded(scores, {"ms": room})
+        return self._decoded(self.upper.alpha.log_softmax(dim=1), {"ms": room})
 
     def costs(self, genotype: Genotype) -> dict[str, float]:
         """What a network costs, by measured kind; empty without a budget."""

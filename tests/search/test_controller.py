@@ -39,6 +39,12 @@ def test_full_tells_the_workers_how_far_alpha_will_go() -> None:
     ("upper", "changes", "message"),
     [
         ({"paths": "full"}, {"relaxation": "single-path"}, "full needs relaxation softmax, got single-path"),
+        (
+            {},
+            {"removal": True, "relaxation": "single-path"},
+            r"removal: expected relaxation softmax .* got single-path",
+        ),
+        ({"levels": "loss_weights"}, {"removal": True}, r"removal: expected .* got softmax, loss_weights"),
         ({"alpha_estimator": "unrolled", "horizon": 5}, {}, r"horizon: expected at most 4 \(steps_per_round\)"),
     ],
 )

@@ -16,10 +16,10 @@ DEFAULT, OTHER, THIRD = (Genotype.uniform(SPACE.architecture, name) for name in 
 
 
 def test_architectures_meet_with_the_searched_loss_weights() -> None:
-    found = architectures({"by removal": OTHER, "by alpha": THIRD}, SEARCHED, DEFAULT)
+    found = architectures({"by alpha": OTHER, "by removal": THIRD}, SEARCHED, DEFAULT)
     assert [(f.name, f.genotype) for f in found] == [
-        ("by removal", OTHER),
-        ("by alpha", THIRD),
+        ("by alpha", OTHER),
+        ("by removal", THIRD),
         ("default architecture", DEFAULT),
     ]
     assert all(f.loss_weights == SEARCHED for f in found)
