@@ -5,10 +5,10 @@ horizon (Wu et al., arXiv:1803.02021). So candidates are trained from scratch, b
 the selection pairs is the result of the search: first among architectures, then among loss weights for the winner.
 """
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from autoreg.losses import SMOOTHNESS
 from autoreg.networks import Genotype
 from autoreg.registration.space import SearchSpace
 
@@ -33,14 +33,18 @@ def architectures(
 def loss_weights_around(space: SearchSpace, winner: Finalist) -> list[Finalist]:
     """The winner, with loss weights twice as far from the starts as the search went (in log), and with the starts.
 
-    A search of few rounds often stops on the way; going on in its direction costs one brief training to try.
+    A search of few rounds often stops on the way; going on in its direction costs one brief training to try. Regularity
+    (smoothness, folding) keeps its proportion to the term that grows most: how much a long training needs of it, no
+    short one can tell.
     """
     starts = {term.name: 1.0 if term.reference else term.start for term in space.terms}
-    farther = dict(winner.loss_weights)
+    searched = winner.loss_weights
+    growth = {t.name: searched[t.name] / t.start for t in space.terms if not t.reference and t.kind not in SMOOTHNESS}
+    most = max([1.0, *growth.values()])
+    farther = dict(searched)
     for term in space.terms:
         if not term.reference:
-            way = math.log(winner.loss_weights[term.name] / term.start)
-            farther[term.name] = min(max(term.start * math.exp(2 * way), term.low), term.high)
+            farther[term.name] = min(max(searched[term.name] * growth.get(term.name, most), term.low), term.high)
     return _different(
         [
             winner,

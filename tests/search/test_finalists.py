@@ -29,10 +29,12 @@ def test_architectures_meet_with_the_searched_loss_weights() -> None:
 
 
 def test_loss_weights_go_on_in_the_direction_of_the_search_within_their_ranges() -> None:
-    winner = Finalist("by alpha", OTHER, STARTS | {"smoothness": 0.3, "mse": 80.0})
+    winner = Finalist("by alpha", OTHER, STARTS | {"smoothness": 0.3, "mse": 80.0, "overlap": 3.0})
     farther, default = loss_weights_around(SPACE, winner)
     assert farther.genotype == default.genotype == OTHER
-    assert farther.loss_weights == pytest.approx(STARTS | {"smoothness": 0.09, "mse": 100.0})  # 640 is out of range
+    # mse grew 8 times, 640 is out of range; smoothness keeps its proportion to what grew most
+    expected = STARTS | {"smoothness": 2.4, "mse": 100.0, "overlap": 9.0}
+    assert farther.loss_weights == pytest.approx(expected)
     assert default.loss_weights == STARTS
 
 
