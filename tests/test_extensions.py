@@ -22,6 +22,7 @@ def autoreg(*arguments: object, code: int = 0) -> str:
     return done.stdout if code == 0 else done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.ray
 def test_the_example_searches_on_ray_workers_and_its_model_registers(phantoms, tmp_path, ray_cluster):
     given = ["--extension", EXTENSION, "search", ROOT / "launchers" / "configs" / "smoke.yaml", "--dataset", phantoms]
