@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from autoreg.errors import DivergedError
+from autoreg.errors import AutoRegError, DivergedError
 from autoreg.reporting.figures import front_figure
 from autoreg.search.finalists import Finalist
 from autoreg.search.front import on_front
@@ -59,9 +59,14 @@ def draw_front(
 
     Args:
         measure: model folder -> dice, hd95_mm, folds_percent, seconds_a_pair on the selection pairs.
+
+    Raises:
+        AutoRegError: every candidate diverged.
     """
     rows = _play(candidates, run, brief_training, "front")
     trained = [row for row in rows if row["score"] is not None]
+    if not trained:
+        raise AutoRegError(f"{run.folder}: front: all {len(rows)} brief trainings diverged")
     table = pd.DataFrame([{"candidate": row["name"], **measure(run.folder / row["folder"])} for row in trained])
     table["on_front"] = on_front(table)
     table["folder"] = [row["folder"] for row in trained]
