@@ -1,0 +1,126 @@
+"""What the commands share: options, the configuration they change, the folder they write, what they say in the end."""
+
+import json
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import Any
+
+import click
+
+from autoreg.errors import ConfigError, InputError
+
+Command = Callable[..., None]
+
+
+def together(*options: Callable[[Command], Command]) -> Callable[[Command], Command]:
+    def decorate(command: Command) -> Command:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return decorate
+
+
+PATH = click.Path(path_type=Path)
+config_argument = click.argument("config", type=PATH, required=False)
+dataset_option = click.option("--dataset", type=PATH, help="dataset.json of the volumes.")
+output_option = click.option("--output", type=PATH, help="Folder for the results [default: runs/DATASET/COMMAND-N].")
+set_option = click.option(
+    "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change one key, as search.rounds=50."
+)
+seed_option = click.option("--seed", type=int, help="Seed of everything random.")
+quiet_option = click.option("--quiet", is_flag=True, help="No progress.")
+dry_run_option = click.option("--dry-run", is_flag=True, help="Check everything, say what would run, start nothing.")
+resume_option = click.option("--resume", is_flag=True, help="Go on from the last saved round of --output.")
+workers_option = click.option("--workers", type=int, help="Ray workers.")
+gpus_option = click.option("--gpus-per-worker", type=float, help="GPUs of each worker; may be a fraction.")
+address_option = click.option("--address", help="Address of a running Ray cluster.")
+work_options = together(
+    dataset_option,
+    output_option,
+    workers_option,
+    gpus_option,
+    address_option,
+    resume_option,
+    set_option,
+    seed_option,
+    quiet_option,
+    dry_run_option,
+)
+
+
+_KEYS = {
+    "seed": "seed",
+    "workers": "workers.count",
+    "gpus_per_worker": "workers.gpus",
+    "address": "workers.address",
+    "trials": "tune.trials",
+    "pareto": "search.pareto",
+    "max_ms": "search.max_ms",
+    "max_mib": "search.max_mib",
+    "max_params": "search.max_params",
+}
+"""Options that are short names of configuration keys."""
+
+
+def with_config(command: Command) -> Command:
+    """Joins the configuration file and the options over it; the command gets `config` ready."""
+
+    @wraps(command)
+    def run(config: Path | None, overrides: tuple[str, ...], **options: Any) -> None:
+        from autoreg.config import load_config
+
+        given = {key: options.pop(name) for name, key in _KEYS.items() if name in options}
+        extra = [
+            f"{key}={json.dumps(value)}" for key, value in given.items() if value is not None and value is not False
+        ]
+        command(config=load_config(config, [*overrides, *extra]), **options)
+
+    return run
+
+
+def work_in(
+    folder: Path, command: str, config: Any, options: dict[str, Any], work: Callable[..., Any], next_: str
+) -> None:
+    """Do a command's work in a folder and say how it ended; or, with --dry-run, what it would do."""
+    from autoreg import account
+    from autoreg.reporting.watch import Watch
+
+    if options["dry_run"]:
+        return announce(account.describe(config, options["dataset"], folder, command))
+    watch = Watch(quiet=options["quiet"])
+    work(dataset=options["dataset"], output=folder, resume=options["resume"], watch=watch)
+    show_result(folder)
+    announce({"next": f"{next_} {folder}"})
+
+
+def default_folder(config: Any, options: dict[str, Any], command: str) -> Path:
+    """The folder asked for, or the first free (with --resume: the last) runs/DATASET/COMMAND-N."""
+    if options["output"]:
+        return options["output"]
+    path, resume = options["dataset"] or config.dataset, options["resume"]
+    if path is None:
+        raise ConfigError("dataset: expected --dataset PATH/dataset.json, got none")
+    home = Path(config.tracking.home) / Path(path).resolve().parent.name
+    number = 1
+    while (home / f"{command}-{number}").exists():
+        number += 1
+    if resume and number == 1:
+        raise InputError(f"{home}: --resume: expected a {command} to continue, found none; name it with --output")
+    return home / f"{command}-{number - 1 if resume else number}"
+
+
+def announce(values: dict[str, Any]) -> None:
+    for key, value in values.items():
+        click.echo(f"{key + ':':<14} {value}")
+
+
+def show_result(folder: Path) -> None:
+    result = json.loads((folder / "result.json").read_text())
+    metrics = {k: round(v, 4) if isinstance(v, float) else v for k, v in result["metrics"].items()}
+    announce({"folder": folder, **metrics})
+    if result.get("device_seconds"):
+        announce({"device-seconds": ", ".join(f"{k} {v:.0f}" for k, v in result["device_seconds"].items())})
+    if result.get("loss_weights"):
+        announce({"loss weights": ", ".join(f"{k} {v:.3g}" for k, v in result["loss_weights"].items())})

@@ -1,0 +1,68 @@
+"""The program `autoreg`: its commands, and errors as one line with an exit code."""
+
+import logging
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from autoreg.cli import browse, data, demo, evaluate, register, search, train, tune
+from autoreg.errors import AutoRegError, InputError
+
+
+class _Program(click.Group):
+    """Turns our errors into one line and an exit code: 2 wrong input, 1 failed; a traceback with --debug."""
+
+    def invoke(self, context: click.Context) -> Any:
+        try:
+            return super().invoke(context)
+        except InputError as error:
+            return _end(context, error, 2)
+        except (AutoRegError, OSError) as error:
+            return _end(context, error, 1)
+        except KeyboardInterrupt:
+            click.echo(
+                "interrupted; the last finished round is saved, the same command with --resume goes on", err=True
+            )
+            context.exit(1)
+
+
+def _end(context: click.Context, error: Exception, code: int) -> None:
+    if context.params.get("debug"):
+        raise error
+    click.echo(f"autoreg: {' '.join(str(error).split())}", err=True)
+    context.exit(code)
+
+
+@click.group(cls=_Program, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.option("--debug", is_flag=True, help="Show a traceback when something fails.")
+@click.option(
+    "--extension",
+    "extensions",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    metavar="FILE.py",
+    help="Your own primitives, matches and loss terms; runs this file.",
+)
+@click.version_option(package_name="autoreg")
+def main(debug: bool, extensions: tuple[Path, ...]) -> None:
+    """Search, train and compare deformable registration models for your own volumes.
+
+    \b
+    autoreg demo                                         the whole story on generated volumes
+    autoreg data check data/dataset.json                 is my data usable?
+    autoreg search launchers/configs/hippocampus.yaml --dataset data/dataset.json --workers 2
+    autoreg train --search runs/mydata/search-1
+    autoreg evaluate runs/mydata/search-1/train --dataset data/dataset.json
+    """
+    logging.basicConfig(level=logging.WARNING, format="autoreg: %(message)s", stream=sys.stderr)
+    if extensions:
+        from autoreg.extensions import load_extensions
+
+        load_extensions(extensions)
+
+
+for _module in (search, train, evaluate, register, tune, browse, demo, data):
+    for _command in _module.COMMANDS:
+        main.add_command(_command)

@@ -1,0 +1,51 @@
+"""Training of a chosen network."""
+
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import click
+
+from autoreg.cli.options import PATH, config_argument, default_folder, with_config, work_in, work_options
+
+
+@click.command()
+@config_argument
+@click.option("--search", "search_folder", type=PATH, help="Folder of a finished search.")
+@click.option("--genotype", type=PATH, help="genotype.yaml to build the network from.")
+@click.option("--loss-weights", type=PATH, help="loss_weights.yaml [default: the search space's starts].")
+@click.option("--network", help="A network by name: all-conv1, all-conv3, all-conv7, voxelmorph, voxelmorph-diff.")
+@work_options
+def train(config: Path | None, search_folder: Path | None, **options: Any) -> None:
+    """Train a chosen network from scratch with frozen architecture and loss weights.
+
+    \b
+    Examples:
+      autoreg train --search runs/hippocampus/search-1
+      autoreg train launchers/configs/hippocampus.yaml --network all-conv3 --dataset data/hippocampus/dataset.json
+    """
+    if config is None and search_folder is not None:
+        config = search_folder / "config.yaml"
+    _train(config=config, search_folder=search_folder, **options)
+
+
+@with_config
+def _train(
+    config: Any,
+    search_folder: Path | None,
+    genotype: Path | None,
+    loss_weights: Path | None,
+    network: str | None,
+    **options: Any,
+) -> None:
+    from autoreg import experiment
+    from autoreg.choice import choose
+
+    choice = choose(config, search_folder=search_folder, genotype=genotype, loss_weights=loss_weights, network=network)
+    if search_folder and not options["output"]:
+        options["output"] = search_folder / "train"
+    folder = default_folder(config, options, f"train-{network or 'genotype'}")
+    work_in(folder, "train", config, options, partial(experiment.train, config, choice), "autoreg evaluate")
+
+
+COMMANDS = (train,)
