@@ -1,5 +1,7 @@
 """Inversion of displacements."""
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
@@ -45,14 +47,14 @@ def solve_positions(
     def missing(x: Tensor) -> Tensor:
         return targets - _affine(matrix, x) - offset - warp(remainder, x - sampling, padding="border")
 
-    x = _affine(torch.linalg.pinv(matrix), targets - offset)
+    x = _affine(torch.pinverse(matrix), targets - offset)
     left = missing(x)
     step = torch.ones_like(left[:, :1])
     for _ in range(iterations):
         if _length(left).max() <= tolerance:
             break
-        back = warp(inverse_jacobian, x - sampling, padding="border").unflatten(1, (x.shape[1], -1))
-        trial = x + step * (back * left.unsqueeze(1)).sum(2)
+        back = warp(inverse_jacobian, x - sampling, padding="border")
+        trial = x + step * (back.view(-1, *[x.shape[1]] * 2, *x.shape[2:]) * left.unsqueeze(1)).sum(2)
         still = missing(trial)
         closer = _length(still) < _length(left)
         x, left = torch.where(closer, trial, x), torch.where(closer, still, left)
@@ -66,10 +68,10 @@ def _inverse_jacobian(remainder: Displacement, matrix: Tensor) -> Tensor:
     jacobian = matrix.view(*matrix.shape, *[1] * (remainder.ndim - 2)).repeat(1, 1, 1, *remainder.shape[2:])
     for axis, slope in zip(axes, torch.gradient(remainder, dim=axes), strict=True):
         jacobian[:, :, axis - 2] += slope
-    found, failed = torch.linalg.inv_ex(jacobian.movedim((1, 2), (-2, -1)))
-    found = torch.where(
-        (failed == 0)[..., None, None], found, torch.linalg.pinv(matrix)[:, *[None] * len(remainder.shape[2:])]
-    )
+    invert_all: Callable[..., tuple[Tensor, Tensor]] = torch.linalg.inv_ex  # pyright: ignore[reportUnknownMemberType]
+    found, failed = invert_all(jacobian.movedim((1, 2), (-2, -1)))
+    everywhere = torch.pinverse(matrix).view(-1, *[1] * (remainder.ndim - 2), *matrix.shape[1:])
+    found = torch.where((failed == 0)[..., None, None], found, everywhere)
     return found.movedim((-2, -1), (1, 2)).flatten(1, 2)
 
 
@@ -80,15 +82,15 @@ def _closest_affine(displacement: Displacement) -> tuple[Tensor, Tensor]:
     centre, mean = (field.mean(space, keepdim=True) for field in (grid, displacement))
     centred = (grid - centre).flatten(2)
     inertia = centred @ centred.mT  # singular for an axis of one voxel, along which u then counts as constant
-    slope = (displacement.flatten(2) @ centred.mT) @ torch.linalg.pinv(inertia, hermitian=True)
+    slope = (displacement.flatten(2) @ centred.mT) @ torch.pinverse(inertia)
     matrix = slope + torch.eye(grid.shape[1], dtype=grid.dtype, device=grid.device)
     return matrix, mean + centre - _affine(matrix, centre)
 
 
 def _affine(matrix: Tensor, positions: Tensor) -> Tensor:
     """Matrices (b, d, d) times positions (b or 1, d, *s)."""
-    return (matrix @ positions.flatten(2)).unflatten(2, positions.shape[2:])
+    return (matrix @ positions.flatten(2)).view(-1, *positions.shape[1:])
 
 
 def _length(vectors: Tensor) -> Tensor:
-    return vectors.norm(dim=1, keepdim=True)
+    return vectors.square().sum(1, keepdim=True).sqrt()
