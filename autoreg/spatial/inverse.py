@@ -1,6 +1,6 @@
 """Inversion of displacements."""
 
-from collections.abc import Callable
+from typing import cast
 
 import torch
 from torch import Tensor
@@ -68,8 +68,9 @@ def _inverse_jacobian(remainder: Displacement, matrix: Tensor) -> Tensor:
     jacobian = matrix.view(*matrix.shape, *[1] * (remainder.ndim - 2)).repeat(1, 1, 1, *remainder.shape[2:])
     for axis, slope in zip(axes, torch.gradient(remainder, dim=axes), strict=True):
         jacobian[:, :, axis - 2] += slope
-    invert_all: Callable[..., tuple[Tensor, Tensor]] = torch.linalg.inv_ex  # pyright: ignore[reportUnknownMemberType]
-    found, failed = invert_all(jacobian.movedim((1, 2), (-2, -1)))
+    columns_last = jacobian.movedim((1, 2), (-2, -1))
+    result = torch.linalg.inv_ex(columns_last)  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
+    found, failed = cast("tuple[Tensor, Tensor]", result)
     everywhere = torch.pinverse(matrix).view(-1, *[1] * (remainder.ndim - 2), *matrix.shape[1:])
     found = torch.where((failed == 0)[..., None, None], found, everywhere)
     return found.movedim((-2, -1), (1, 2)).flatten(1, 2)
