@@ -55,11 +55,33 @@ def read_labels(path: str | Path) -> tuple[np.ndarray, np.ndarray]:
     return values.astype(np.int16), affine
 
 
-def write_nifti(path: str | Path, array: np.ndarray, affine: np.ndarray, *, like: str | Path | None = None) -> None:
+def read_vectors(path: str | Path) -> tuple[np.ndarray, np.ndarray, int]:
+    """Vectors as float32 (i, j[, k], components) of a file with five or four axes, the affine, and the intent code.
+
+    Raises:
+        DataError: as `read_image`, and if the file holds an image and no vectors.
+    """
+    image = _open(path)
+    if len(image.shape) not in (4, 5) or image.shape[-1] not in (2, 3):
+        raise DataError(f"{path}: shape: expected vectors (i, j, k, 1, 3) or (i, j, 1, 1, 2), got {image.shape}")
+    try:
+        values = np.asanyarray(image.dataobj).astype(np.float32)
+    except _UNREADABLE as error:
+        raise DataError(f"{path}: voxels: cannot be read: {_one_line(error)}") from error
+    _require_finite(path, values)
+    grid = image.shape[: image.shape[-1]]
+    if values.size != np.prod(grid) * image.shape[-1]:
+        raise DataError(f"{path}: shape: expected one vector a voxel, got {image.shape}")
+    return values.reshape(*grid, -1), _affine(path, image), int(image.header["intent_code"])
+
+
+def write_nifti(
+    path: str | Path, array: np.ndarray, affine: np.ndarray, *, like: str | Path | None = None, intent: int = 0
+) -> None:
     """Writes `array` with `affine`; with `like`, in the header and axes of that file.
 
     A file with one-voxel trailing axes is read as if it had none; `like` gives them back. The same array
-    gives the same bytes, compressed or not.
+    gives the same bytes, compressed or not. `intent` is the format's number for what the values mean.
 
     Raises:
         DataError: if the file cannot be written, or `like` not be read.
@@ -74,8 +96,10 @@ def write_nifti(path: str | Path, array: np.ndarray, affine: np.ndarray, *, like
         header["cal_min"] = header["cal_max"] = 0  # display range of the other image
         if array.shape == _space_shape(like, original.shape):
             array = array.reshape(original.shape)
+    written = nib.Nifti1Image(array, affine, header)
+    written.header.set_intent(intent, allow_unknown=True)
     try:
-        nib.save(nib.Nifti1Image(array, affine, header), path)
+        nib.save(written, path)
     except (OSError, ImageFileError) as error:
         raise DataError(f"{path}: file: cannot be written: {_one_line(error)}") from error
 
