@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from autoreg.cli.options import PATH, announce, seed_option, set_option
+from autoreg.cli.options import PATH, announce, quiet_option, seed_option, set_option
 from autoreg.errors import InputError
 
 
@@ -58,6 +58,56 @@ def check(dataset: Path, overrides: tuple[str, ...]) -> None:
     if problems:
         raise InputError(f"{dataset}: {len(problems)} problems")
     announce({**summarise(load_dataset(dataset, config.data)), "problems": "none"})
+
+
+@data.command()
+@click.argument("folder", type=PATH)
+@click.option("--images", multiple=True, metavar="PATTERN", help="Image files, as 'raw/{subject}_{modality}.nii.gz'.")
+@click.option("--labels", multiple=True, metavar="PATTERN", help="Label maps, as 'raw/{subject}_seg.nii.gz'.")
+@click.option("--output", type=PATH, help="File to write [default: FOLDER/dataset.json].")
+@click.option("--split", default="0.7,0.15,0.15", show_default=True, help="Shares of train, val and test.")
+@seed_option
+@quiet_option
+def init(
+    folder: Path,
+    images: tuple[str, ...],
+    labels: tuple[str, ...],
+    output: Path | None,
+    split: str,
+    seed: int | None,
+    quiet: bool,
+) -> None:
+    """Write a dataset.json for a folder of NIfTI files, BIDS or plain, and a contact sheet to look at.
+
+    Subjects, modalities and label maps are guessed from names and contents, or follow patterns, in which * stands
+    for anything within a name. What could not be placed is listed.
+
+    \b
+    Example:
+      autoreg data init mydata
+      autoreg data init mydata --images '{subject}/{modality}.nii.gz' --labels '{subject}/seg.nii.gz' --seed 1
+    """
+    from autoreg.intake.start import init_dataset
+    from autoreg.reporting.watch import Watch
+
+    announce(
+        init_dataset(
+            folder,
+            images=images,
+            labels=labels,
+            output=output,
+            split=_numbers("--split", split),
+            seed=seed or 0,
+            progress=Watch(quiet=quiet).counter("read"),
+        )
+    )
+
+
+def _numbers(option: str, text: str) -> list[float]:
+    try:
+        return [float(part) for part in text.split(",")]
+    except ValueError as error:
+        raise InputError(f"{option}: expected numbers with commas between them, got {text!r}") from error
 
 
 COMMANDS = (data,)

@@ -75,6 +75,13 @@ def read_vectors(path: str | Path) -> tuple[np.ndarray, np.ndarray, int]:
     return values.reshape(*grid, -1), _affine(path, image), int(image.header["intent_code"])
 
 
+def to_ras(array: np.ndarray, affine: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """A 3-D array with its axes turned and swapped so that they run closest to right, front and up, and its affine."""
+    orientation = nib.orientations.io_orientation(affine)
+    turned = np.ascontiguousarray(nib.orientations.apply_orientation(array, orientation))
+    return turned, affine @ nib.orientations.inv_ornt_aff(orientation, array.shape)
+
+
 def write_nifti(
     path: str | Path, array: np.ndarray, affine: np.ndarray, *, like: str | Path | None = None, intent: int = 0
 ) -> None:

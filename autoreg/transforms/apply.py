@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from autoreg.data.content import looks_like_labels
 from autoreg.data.nifti import read_geometry, read_image, read_labels, write_nifti
 from autoreg.errors import DataError, InputError
 from autoreg.registration.score import warp_labels
@@ -13,8 +14,6 @@ from autoreg.spatial import warp
 from autoreg.transforms.files import read_transform
 from autoreg.transforms.points import move_points, read_points
 from autoreg.transforms.transform import FieldTransform, Geometry, Transform, displacement_of
-
-_FEW = 20  # different values; an image of real intensities has more
 
 
 def resample(
@@ -55,7 +54,7 @@ def apply_file(
         raise DataError(f"{path}: affine: expected an image that meets the reference in the world, got one outside")
     write_nifti(output, seen, fixed.affine, like=reference)
     told = {"written": output, "interpolation": "nearest" if labels else "linear"}
-    if not labels and _like_labels(values):
+    if not labels and looks_like_labels(values):
         told["note"] = f"{path.name} looks like a label map; --labels takes the nearest voxel instead of mixing numbers"
     return told
 
@@ -79,8 +78,3 @@ def _fixed(path: Path, transform: Transform, reference: Path | None) -> Geometry
     if isinstance(transform, FieldTransform):
         return transform.geometry
     raise InputError(f"{path}: --reference: expected an image that says the grid, as an affine transform has none")
-
-
-def _like_labels(values: np.ndarray) -> bool:
-    """Whole numbers, and few of them."""
-    return bool(np.array_equal(values, np.rint(values))) and len(np.unique(values)) <= _FEW
