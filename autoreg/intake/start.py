@@ -74,7 +74,7 @@ def _told(found: Survey, described: dict[str, Any], notes: list[str]) -> dict[st
     if missing:
         notes = [*notes, f"not every modality of {len(missing)} subjects, such as {missing[0]}"]
     if len(codes) > 1:
-        notes = [*notes, "pairs need --set data.fixed_modality=CODE --set data.moving_modality=CODE"]
+        notes = [*notes, "pairs need --set 'data.fixed_modality=\"CODE\"' and the same for data.moving_modality"]
     told |= {"guessed": "; ".join(found.guesses)} if found.guesses else {}
     told |= {"note": "; ".join(notes)} if notes else {}
     return told | ({"not placed": _listed(found.unplaced)} if found.unplaced else {})

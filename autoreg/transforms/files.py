@@ -78,7 +78,7 @@ def _write_itk_nifti(path: Path, field: FieldTransform, like: Path | None) -> No
     if dims == 2:
         from autoreg.transforms.itk import require_axial  # ITK's rule for slices stays with what is known of ITK
 
-        require_axial(path, field.geometry)
+        require_axial(f"{path}: transform", field.geometry)
     vectors = (field.vectors * _LPS)[..., :dims].astype(np.float32)
     vectors = vectors.reshape(*shape, *[1] * (4 - dims), dims)
     write_nifti(path, vectors, field.geometry.affine, like=like, intent=_VECTOR)
