@@ -12,6 +12,7 @@ from autoreg.metrics import folds_percent
 from autoreg.networks import RELAXATIONS, Registration, Supernet
 from autoreg.registration.batch import PairBatch, augmented, load_batch
 from autoreg.registration.objective import Objective
+from autoreg.trilevel import Output
 
 Pair = tuple[str, str]
 
@@ -99,7 +100,18 @@ class RegistrationProblem:
         return self._weights
 
     def train_terms(self, alpha: Tensor | None, step: int) -> Tensor:
-        return self._share(self.samplers.weights, alpha, step, self.objective.terms_of, augment=self.augment)
+        output = self.train_output(alpha, step)
+        return output.terms(output.values)
+
+    def train_output(self, alpha: Tensor | None, step: int) -> Output:
+        batch, fraction = self._own(self.samplers.weights, step, augment=self.augment)
+        registration = self.register(batch, alpha, step)
+
+        def terms(values: Sequence[Tensor]) -> Tensor:
+            seen = Registration(values[0], tuple(values[1:]))
+            return self.objective.terms_of(batch, seen) * fraction
+
+        return Output([registration.displacement, *registration.levels], terms)
 
     def architecture_terms(self, alpha: Tensor, step: int) -> Tensor:
         return self._share(_need(self.samplers.architecture, "architecture"), alpha, step, self.objective.terms_of)
@@ -130,20 +142,19 @@ class RegistrationProblem:
         return self.network(batch.fixed.image, batch.moving.image, self.relaxation(alpha, generator))
 
     def _share(
-        self,
-        sampler: Sampler,
-        alpha: Tensor | None,
-        step: int,
-        measure: Callable[[PairBatch, Registration], Tensor],
-        *,
-        augment: bool = False,
+        self, sampler: Sampler, alpha: Tensor | None, step: int, measure: Callable[[PairBatch, Registration], Tensor]
     ) -> Tensor:
+        batch, fraction = self._own(sampler, step)
+        return measure(batch, self.register(batch, alpha, step)) * fraction
+
+    def _own(self, sampler: Sampler, step: int, *, augment: bool = False) -> tuple[PairBatch, float]:
+        """This worker's pairs of a global batch, and the fraction of the batch that they are."""
         own = self.shard.of(sampler.batch(step, self.batch_size))
         batch = load_batch(self.volumes, own, multiple=int(self.network.multiple), device=self.device)  # type: ignore[arg-type]
         if augment:
             places = range(self.shard.index, self.batch_size, self.shard.count)
             batch = augmented(batch, [self.seed * 1_000_003 + step * self.batch_size + place for place in places])
-        return measure(batch, self.register(batch, alpha, step)) * (len(own) / self.batch_size)
+        return batch, len(own) / self.batch_size
 
 
 def _need(sampler: Sampler | None, role: str) -> Sampler:

@@ -36,8 +36,8 @@ class UpperConfig:
     paths: str = "direct"
     """Ways from the loss weights to the labels' objective: `direct` through the weights alone, `full` also through
     alpha; `sequential` searches alpha in the first half of the rounds and the loss weights in the second."""
-    alpha_estimator: str = "darts_fd"
-    loss_weights_estimator: str = "dot_product"
+    alpha_estimator: str = "direct"
+    loss_weights_estimator: str = "through_output"
     horizon: int = 1
     """Steps that `unrolled` goes back; the most products of `neumann` and `conjugate_gradient`."""
 
