@@ -1,17 +1,16 @@
 """Registration stated as three levels: what a worker's share of each objective is."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 
 from autoreg.data.volume import Volume
-from autoreg.metrics import folds_percent
 from autoreg.networks import RELAXATIONS, Registration, Supernet
 from autoreg.registration.batch import PairBatch, augmented, load_batch
-from autoreg.registration.objective import Objective
+from autoreg.registration.objective import BOUNDED, Objective, displacement_at
 from autoreg.trilevel import Output
 
 Pair = tuple[str, str]
@@ -45,12 +44,12 @@ class Shard:
 
 @dataclass(frozen=True)
 class UpperObjective:
-    """S, the objective of the loss weights: soft Dice of foreground labels, with a price on folding."""
+    """S, the objective of the loss weights: soft Dice of foreground labels, with a price on what is bounded."""
 
     level: int = 1
     """Grid on which it is measured."""
-    folding_price: float = 0.0
-    """Multiplier of the folding constraint; the controller moves it."""
+    prices: Mapping[str, float] = field(default_factory=dict[str, float])
+    """Bounded figure (see `BOUNDED`) -> what a unit of its stand-in costs; the controller moves it."""
 
 
 class RegistrationProblem:
@@ -120,12 +119,17 @@ class RegistrationProblem:
         parts: dict[str, float] = {}
 
         def measure(batch: PairBatch, registration: Registration) -> Tensor:
-            overlap, folding = self.objective.overlap_and_folding(batch, registration, level=self.upper.level)
+            value = self.objective.overlap(batch, registration, level=self.upper.level)
+            parts["dice"] = 1 - float(value.detach())
             fields = registration.displacement.detach()
-            parts["dice"] = 1 - float(overlap.detach())
-            parts["folding"] = float(folding.detach())
-            parts["folds_percent"] = sum(folds_percent(u) for u in fields) / len(fields)
-            return overlap + self.upper.folding_price * folding
+            coarse = displacement_at(registration, self.upper.level)
+            for name, price in self.upper.prices.items():
+                figure, stand_in = BOUNDED[name]
+                amount = stand_in(coarse).mean()
+                parts[name] = sum(figure(u) for u in fields) / len(fields)
+                parts[f"stand_in.{name}"] = float(amount.detach())
+                value = value + price * amount
+            return value
 
         pairs = _need(self.samplers.loss_weights, "loss_weights")
         share = self._share(pairs, alpha, step, measure)

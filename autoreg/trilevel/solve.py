@@ -32,7 +32,7 @@ class Round:
     alpha: Tensor | None = None
     update_alpha: bool = False
     update_loss_weights: bool = False
-    alpha_estimator: str = "direct"
+    alpha_estimator: str = "darts_fd"
     loss_weights_estimator: str = "through_output"
     horizon: int = 1
     """Steps that `unrolled` goes back, or the most products of an implicit estimator."""

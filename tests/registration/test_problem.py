@@ -74,7 +74,7 @@ def test_shares_add_up_to_the_global_mean(count: int) -> None:
 
     def values(shard: Shard) -> tuple[Tensor, Tensor, Tensor, dict[str, float]]:
         problem = problem_of(network, batch_size=5, shard=shard, relaxation="single-path")
-        problem.upper = UpperObjective(folding_price=10.0)
+        problem.upper = UpperObjective(prices={"folds_percent": 10.0})
         objective, parts = problem.loss_weights_objective(alpha, 1)
         return problem.train_terms(alpha, 1), problem.architecture_terms(alpha, 1), objective, parts
 
@@ -94,10 +94,10 @@ def test_upper_objective_is_overlap_with_a_price_on_folding() -> None:
         nn.init.normal_(cell.head.weight, std=3.0, generator=seeded(1))
     free, parts = problem.loss_weights_objective(None, 0)
     assert free.item() == pytest.approx(1 - parts["dice"], rel=1e-6)
-    assert parts["folding"] > 0 and parts["folds_percent"] > 0
-    problem.upper = UpperObjective(folding_price=7.0)
-    priced, _ = problem.loss_weights_objective(None, 0)
-    assert (priced - free).item() == pytest.approx(7 * parts["folding"], rel=1e-5)
+    problem.upper = UpperObjective(prices={"folds_percent": 7.0})
+    priced, parts = problem.loss_weights_objective(None, 0)
+    assert (priced - free).item() == pytest.approx(7 * parts["stand_in.folds_percent"], rel=1e-5)
+    assert parts["stand_in.folds_percent"] > 0 and parts["folds_percent"] > 0
 
 
 def test_paths_are_a_function_of_seed_and_step() -> None:
@@ -160,7 +160,7 @@ def after(alpha: Tensor | None, lambda_: Tensor, *, observed: bool, **task: Any)
     """The problem after three Adam steps and one more with the given alpha and lambda, and that round's parts."""
     start = None if alpha is None else torch.zeros_like(alpha)
     problem = problem_of(derived().double() if alpha is None else supernet().double(), batch_size=2)
-    problem.upper = UpperObjective(folding_price=1.0)
+    problem.upper = UpperObjective(prices={"folds_percent": 1.0})
     lower = LowerStep(problem.weights, betas=(0.9, 0.999), clip=1e9)
     solve_round(problem, lower, Round(0, 0, (1e-3,) * 3, LAMBDA, start), no_reduce)
     wanted = {"update_alpha": observed and alpha is not None, "update_loss_weights": observed}
@@ -200,7 +200,7 @@ def test_alpha_gradient_through_a_supernet() -> None:
 def run(lambda_: Tensor, alpha: Tensor, **task: Any) -> tuple[RegistrationProblem, Any]:
     """A supernet after three Adam steps and one round."""
     problem = problem_of(supernet().double(), batch_size=2)
-    problem.upper = UpperObjective(folding_price=1.0)
+    problem.upper = UpperObjective(prices={"folds_percent": 1.0})
     lower = LowerStep(problem.weights, betas=(0.9, 0.999), clip=1e9)
     solve_round(problem, lower, Round(0, 0, (1e-3,) * 3, LAMBDA, torch.zeros_like(alpha)), no_reduce)
     return problem, solve_round(problem, lower, Round(1, 3, loss_weights=lambda_, alpha=alpha, **task), no_reduce)
