@@ -6,10 +6,11 @@ from typing import Protocol
 
 import torch
 from torch import Tensor, nn
+from torch.func import functional_call
 
 from autoreg.data.volume import Volume
 from autoreg.metrics import folds_percent
-from autoreg.networks import RELAXATIONS, Registration, Supernet
+from autoreg.networks import RELAXATIONS, Registration, Supernet, learning_of
 from autoreg.registration.batch import PairBatch, augmented, load_batch
 from autoreg.registration.objective import Objective
 
@@ -92,6 +93,7 @@ class RegistrationProblem:
         self.augment = augment
         self.device = device or torch.device("cpu")
         self.upper = UpperObjective()
+        self.learning = learning_of(network)
         self._weights: list[Tensor] = [p for p in network.parameters() if p.requires_grad]
 
     @property
@@ -99,7 +101,13 @@ class RegistrationProblem:
         return self._weights
 
     def train_terms(self, alpha: Tensor | None, step: int) -> Tensor:
-        return self._share(self.samplers.weights, alpha, step, self.objective.terms_of, augment=self.augment)
+        """The objective's terms, then the network's own."""
+        return self._share(self.samplers.weights, alpha, step, self._all_terms, training=True)
+
+    def _all_terms(self, batch: PairBatch, registration: Registration) -> Tensor:
+        terms = self.objective.terms_of(batch, registration)
+        own = [registration.own[name].mean().to(terms) for name in self.learning.terms] if self.learning else []
+        return torch.cat([terms, torch.stack(own)]) if own else terms
 
     def architecture_terms(self, alpha: Tensor, step: int) -> Tensor:
         return self._share(_need(self.samplers.architecture, "architecture"), alpha, step, self.objective.terms_of)
@@ -120,8 +128,17 @@ class RegistrationProblem:
         fraction = len(self.shard.of(range(self.batch_size))) / self.batch_size  # type: ignore[arg-type]
         return share, {name: value * fraction for name, value in parts.items()}
 
-    def register(self, batch: PairBatch, alpha: Tensor | None, step: int) -> Registration:
-        """The network on a batch; a supernet's path is a function of seed and step, equal on all workers."""
+    def register(
+        self, batch: PairBatch, alpha: Tensor | None, step: int, seeds: Sequence[int] = ()
+    ) -> Registration:
+        """The network on a batch; a supernet's path is a function of seed and step, equal on all workers.
+
+        Args:
+            seeds: in training, one a pair, for a network that learns in its own way.
+        """
+        if seeds and self.learning:
+            resting = self.learning.resting(self.network, step)
+            return functional_call(self.network, resting, (batch.fixed.image, batch.moving.image, seeds))
         if not isinstance(self.network, Supernet):
             return self.network(batch.fixed.image, batch.moving.image)
         if alpha is None:
@@ -136,14 +153,15 @@ class RegistrationProblem:
         step: int,
         measure: Callable[[PairBatch, Registration], Tensor],
         *,
-        augment: bool = False,
+        training: bool = False,
     ) -> Tensor:
         own = self.shard.of(sampler.batch(step, self.batch_size))
         batch = load_batch(self.volumes, own, multiple=int(self.network.multiple), device=self.device)  # type: ignore[arg-type]
-        if augment:
-            places = range(self.shard.index, self.batch_size, self.shard.count)
-            batch = augmented(batch, [self.seed * 1_000_003 + step * self.batch_size + place for place in places])
-        return measure(batch, self.register(batch, alpha, step)) * (len(own) / self.batch_size)
+        places = range(self.shard.index, self.batch_size, self.shard.count) if training else ()
+        seeds = [self.seed * 1_000_003 + step * self.batch_size + place for place in places]
+        if training and self.augment:
+            batch = augmented(batch, seeds)
+        return measure(batch, self.register(batch, alpha, step, seeds)) * (len(own) / self.batch_size)
 
 
 def _need(sampler: Sampler | None, role: str) -> Sampler:

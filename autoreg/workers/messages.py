@@ -63,6 +63,8 @@ class RoundReport:
     index: int
     rank: int
     terms: np.ndarray
+    own_terms: Mapping[str, float] = field(default_factory=dict)
+    """Those that the network adds by itself, before their fixed weights."""
     alpha_direct: np.ndarray | None = None
     alpha_indirect: np.ndarray | None = None
     architecture_terms: np.ndarray | None = None
