@@ -1,7 +1,6 @@
 """What a trial may choose, taken from the search space: the same terms and ranges that the search has."""
 
 from collections.abc import Mapping
-from dataclasses import asdict
 from typing import Any
 
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
@@ -49,4 +48,4 @@ def network(parameters: Mapping[str, Any], space: SearchSpace, name: str) -> dic
     """The network that a trial trains: its one primitive on every edge, or the network called `name`."""
     if PRIMITIVE in parameters:
         return {"genotype": Genotype.uniform(space.architecture, str(parameters[PRIMITIVE])).to_dict()}
-    return {"name": name, "architecture": asdict(space.architecture)}
+    return space.named_network(name)

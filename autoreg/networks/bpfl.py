@@ -85,16 +85,17 @@ class BPFL(nn.Module):
 
     def forward(self, fixed: Image, moving: Image, seeds: Sequence[int] = ()) -> Registration:
         """Images (b, 1, *s) in 0..1 whose sizes divide by `multiple`; in training with a seed a pair."""
-        sides = [
-            [head(features) for head, features in zip(self.heads, side, strict=True)]
-            for side in self.pyramid.extract(fixed, moving)
-        ]
+        of_fixed, of_moving = (self._distributions(side) for side in self.pyramid.extract(fixed, moving))
         shape = tuple(fixed.shape[2:])
         if not seeds:
-            return self.pyramid.deform(*([level.mean for level in side] for side in sides), shape)
-        generators = [torch.Generator().manual_seed(seed) for seed in seeds]
-        registration = self.pyramid.deform(*([level.sample(generators) for level in side] for side in sides), shape)
-        return registration._replace(own=self._own_terms(*sides, registration.levels))
+            return self.pyramid.deform([g.mean for g in of_fixed], [g.mean for g in of_moving], shape)
+        noise = [torch.Generator().manual_seed(seed) for seed in seeds]
+        samples = [[g.sample(noise) for g in side] for side in (of_fixed, of_moving)]
+        registration = self.pyramid.deform(samples[0], samples[1], shape)
+        return registration._replace(own=self._own_terms(of_fixed, of_moving, registration.levels))
+
+    def _distributions(self, features: Sequence[Image]) -> list[Gaussian]:
+        return [head(level) for head, level in zip(self.heads, features, strict=True)]
 
     def _own_terms(
         self, fixed: list[Gaussian], moving: list[Gaussian], displacements: Sequence[Displacement]

@@ -1,7 +1,7 @@
 """MPRNet, learning from optimisation: stages of feature, data-matching, regularisation and constraint modules.
 
-It is the pyramid network with its own edges. Stage by stage from coarse to fine: the feature module is a level's
-feature cell; data matching is the L1 cost with the deformation cell and its head; residual regularisation is `Refine`; the
+It is the pyramid network with its own edges. Of a stage, from coarse to fine, the feature module is a level's feature
+cell; data matching is the L1 cost with the deformation cell and its head; residual regularisation is `Refine`; the
 constraint is the exponential. Reference: Liu et al., arXiv:2004.14557.
 """
 

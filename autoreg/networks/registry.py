@@ -47,6 +47,6 @@ def build_network(description: Mapping[str, Any]) -> nn.Module:
     """
     if "genotype" in description:
         return Genotype.from_dict(description["genotype"]).build()
-    name = str(description.get("name"))
+    name = description.get("name")
     check_network(name, "network")
-    return NETWORKS[name](architecture_from_dict(description.get("architecture", {})))
+    return NETWORKS[str(name)](architecture_from_dict(description.get("architecture", {})))

@@ -128,9 +128,7 @@ class RegistrationProblem:
         fraction = len(self.shard.of(range(self.batch_size))) / self.batch_size  # type: ignore[arg-type]
         return share, {name: value * fraction for name, value in parts.items()}
 
-    def register(
-        self, batch: PairBatch, alpha: Tensor | None, step: int, seeds: Sequence[int] = ()
-    ) -> Registration:
+    def register(self, batch: PairBatch, alpha: Tensor | None, step: int, seeds: Sequence[int] = ()) -> Registration:
         """The network on a batch; a supernet's path is a function of seed and step, equal on all workers.
 
         Args:
