@@ -4,7 +4,8 @@
     lower   features of largest posterior, under the prior N(0, I)    the features' weights
 
 Both are learned in turn, a step each. The terms of the search space stand for Reg and for the likelihood of the images;
-the energy on features is added for the deformation, the Kullback-Leibler divergence from the prior for the features.
+the energy on features is added for the deformation alone (features that followed it would become constant), the
+Kullback-Leibler divergence from the prior for the features.
 The deformation is MPRNet's, so that the two systems differ in their features alone. There is no published code of
 this one. Reference: Liu et al., Bilevel Probabilistic Feature Learning for Deformable Image Registration, IJCAI 2020.
 """
@@ -15,7 +16,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from autoreg.networks.learning import Learning
+from autoreg.networks.learning import Learning, Turn
 from autoreg.networks.mprnet import mprnet
 from autoreg.networks.primitives import convolution
 from autoreg.networks.registration import Registration
@@ -76,7 +77,10 @@ class BPFL(nn.Module):
         self.heads = nn.ModuleList(FeatureHead(dims, c, probabilistic=probabilistic) for c in channels)
         self.learning = Learning(
             terms={name: weight for name, weight in WEIGHTS.items() if probabilistic or name != KL},
-            turns=(("pyramid.features.", "heads."), ("pyramid.deformations.",)),
+            turns=(
+                Turn(weights=("pyramid.features.", "heads."), terms=(KL,)),
+                Turn(weights=("pyramid.deformations.",), terms=(ENERGY,)),
+            ),
         )
 
     @property
@@ -109,10 +113,8 @@ class BPFL(nn.Module):
 
 
 def feature_energy(fixed: Image, moving: Image, displacement: Displacement) -> Tensor:
-    """Mean squared difference of fixed and warped moving features of one level, (b,); it moves the displacement alone.
+    """Mean squared difference of fixed and warped moving features of one level, (b,).
 
-    If it moved features directly, they would become constant. It is taken between means: interpolation smooths noise,
-    so between samples it would reward motions by half a voxel.
+    Taken between means: interpolation smooths noise, so between samples it would reward motions by half a voxel.
     """
-    warped = warp(moving.detach(), displacement, padding="border")
-    return (warped - fixed.detach()).square().flatten(1).mean(1)
+    return (warp(moving, displacement, padding="border") - fixed).square().flatten(1).mean(1)
