@@ -27,7 +27,7 @@ from autoreg.registration.score import register_pair
 from autoreg.reporting.compare import compare_runs
 from autoreg.reporting.watch import Watch
 from autoreg.search.controller import SearchDriver
-from autoreg.search.finalists import Finalist, architectures, loss_weights_around
+from autoreg.search.finalists import Finalist, loss_weights_around
 from autoreg.search.front import front_candidates
 from autoreg.search.rounds import run_rounds
 from autoreg.search.run import Run, RunPlan, open_run, read_result
@@ -42,6 +42,8 @@ def search(
     config: Config, *, dataset: Path | None, output: Path, resume: bool = False, watch: Watch | None = None
 ) -> Path:
     """Search alpha and lambda together with the weights; the folder then holds genotype and loss weights.
+
+    With `search.network` lambda alone, for that network; then there is no genotype.
 
     Raises:
         InputError: wrong configuration or data, before any work starts.
@@ -65,32 +67,34 @@ def search(
         brief = replace(config.train, steps=config.search.finalist_steps, evaluate_every=config.search.finalist_steps)
 
         def brief_training(finalist: Finalist, folder: Path, name: str) -> None:
-            choice = Choice({"genotype": finalist.genotype.to_dict()}, finalist.loss_weights)
+            network = {"genotype": finalist.genotype.to_dict()} if finalist.genotype else spec.network
+            choice = Choice(dict(network), finalist.loss_weights)
             options = {"dataset": dataset, "watch": watch.named(name), "resume": True, "tracked": False}
             train(replace(config, train=brief), choice, output=folder, **options)
 
-        searched = driver.upper.loss_weights.named()
         chosen, played = play_off(
-            architectures(driver.genotypes(), searched, driver.default_genotype()),
+            driver.finalists(),
             partial(loss_weights_around, space),
             run,
             brief_training,
             most=config.search.finalists if _has_labelled_pairs(setting, roles) else 1,
         )
-        if config.search.pareto:
+        if config.search.pareto and chosen.genotype:
             genotypes = {"chosen": chosen.genotype, "fast": driver.fast_genotype(chosen.genotype)}
             around = front_candidates(space, genotypes, chosen.loss_weights)
             draw_front(around, run, brief_training, lambda model: _measured(model, setting, roles, config))
-        write_yaml(output / "genotype.yaml", chosen.genotype.to_dict())
+        if chosen.genotype:
+            write_yaml(output / "genotype.yaml", chosen.genotype.to_dict())
         write_yaml(output / "loss_weights.yaml", chosen.loss_weights)
         run.finish(
             metrics=_last_values(run, ("soft_dice", "folds_percent", "alpha_entropy", "train_objective"))
             | next(({k: row[k] for k in BRIEF_FIGURES} for row in played if row["name"] == chosen.name), {}),
-            genotype=dict(chosen.genotype.edges),
+            network=config.search.network or "autoreg",
+            genotype=dict(chosen.genotype.edges) if chosen.genotype else None,
             loss_weights=chosen.loss_weights,
             chosen=chosen.name,
             finalists=played,
-            costs=driver.costs(chosen.genotype),
+            costs=driver.costs(chosen.genotype) if chosen.genotype else {},
             roles_shared=list(roles.notes),
         )
         draw_history(run)

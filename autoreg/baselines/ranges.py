@@ -1,7 +1,6 @@
 """What a trial may choose, taken from the search space: the same terms and ranges that the search has."""
 
 from collections.abc import Mapping
-from dataclasses import asdict
 from typing import Any
 
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
@@ -47,7 +46,7 @@ def network(parameters: Mapping[str, Any], space: SearchSpace, name: str) -> dic
     chosen = {edge: parameters.get(f"{PRIMITIVE}.{edge}", parameters.get(PRIMITIVE)) for edge in edges}
     if None not in chosen.values():
         return {"genotype": Genotype(space.architecture, {k: str(v) for k, v in chosen.items()}).to_dict()}
-    return {"name": name, "architecture": asdict(space.architecture)}
+    return space.named_network(name)
 
 
 def _choices(space: SearchSpace, primitives: str) -> list[str]:

@@ -64,6 +64,9 @@ class RoundReport:
     index: int
     rank: int
     terms: np.ndarray
+    own_terms: Mapping[str, float] = field(default_factory=dict)
+    """Those that the network adds by itself, before their fixed weights; mean over all steps, in which it counts or
+    (in the turn of another level) is 0."""
     alpha_direct: np.ndarray | None = None
     alpha_indirect: np.ndarray | None = None
     architecture_terms: np.ndarray | None = None
