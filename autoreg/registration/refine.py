@@ -29,10 +29,10 @@ from autoreg.registration.space import OVERLAP, Term
 from autoreg.shapes import Displacement, Velocity
 from autoreg.spatial import compose, halve, integrate, resize_displacement
 
-RATE = 0.01
+RATE = 0.02
 """Voxels of the half grid that Adam moves each component of v in its first step."""
-SMOOTHINGS = 4
-"""Means over 3^d voxels that make up K: about a Gaussian of 1.6 voxels of the half grid."""
+SMOOTHINGS = 2
+"""Means over 3^d voxels that make up K: about a Gaussian of 1.2 voxels of the half grid."""
 _SQUARINGS = 4
 
 
@@ -81,14 +81,14 @@ def refine(model: Model, batch: PairBatch, start: Displacement, *, steps: int, r
 
     best, allowed = start, folds_percent(start[batch.crop])
     value = measure(_moved(start, velocity))
-    lowest = float(value)
+    lowest = value.item()
     for _ in range(steps):
         (velocity.grad,) = torch.autograd.grad(value, [velocity])
         adam.step()
         displacement = _moved(start, velocity)
         value = measure(displacement)
-        if float(value) < lowest and folds_percent(displacement[batch.crop]) <= allowed:
-            best, lowest = displacement.detach(), float(value)
+        if value.item() < lowest and folds_percent(displacement[batch.crop]) <= allowed:
+            best, lowest = displacement.detach(), value.item()
     return best
 
 

@@ -24,6 +24,7 @@ def saved(folder: Path, description: dict[str, Any], weights: dict[str, torch.Te
         labels={1: "cortex"},
         loss_weights={"lncc": 1.0},
         common_affine=False,
+        terms=[{"name": "lncc", "kind": "lncc", "window": 7}],
     )
     return folder / "model.pt"
 
@@ -39,7 +40,17 @@ def test_round_trip(tmp_path: Path, description: dict[str, Any], by: str) -> Non
     assert not model.network.training and model.multiple == 2
     assert (model.description, model.labels, model.loss_weights) == (description, {1: "cortex"}, {"lncc": 1.0})
     assert model.data == {"foreground": "nonzero", "percentiles": [1.0, 99.0]} and not model.common_affine
+    assert model.terms == [{"name": "lncc", "kind": "lncc", "window": 7}]
     assert [p.name for p in tmp_path.iterdir()] == ["model.pt"]
+
+
+def test_a_file_without_terms_is_read(tmp_path: Path) -> None:
+    """Files written before terms were kept."""
+    file = saved(tmp_path, GENOTYPE, build_network(GENOTYPE).state_dict())
+    content = torch.load(file, weights_only=True)
+    del content["terms"]
+    write(file, content)
+    assert load_model(file).terms == ()
 
 
 def write(file: Path, content: Any) -> None:
