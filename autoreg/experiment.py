@@ -23,7 +23,7 @@ from autoreg.networks import weight_count
 from autoreg.pictures import draw_history, draw_pair
 from autoreg.records import record_evaluation, refined_system, run_plan, track_comparison, track_evaluation
 from autoreg.registration.model import load_model, save_model
-from autoreg.registration.refine import register_refined
+from autoreg.registration.refine import register_refined, unsupervised
 from autoreg.reporting.compare import compare_runs
 from autoreg.reporting.watch import Watch
 from autoreg.search.controller import SearchDriver
@@ -263,6 +263,8 @@ def evaluate(
     saved = folder / "config.yaml"
     config = config or (config_from_dict(read_yaml(saved), str(saved)) if saved.exists() else Config())
     model = load_model(model_folder)
+    if refine:
+        unsupervised(model)  # refused before anything is written
     setting = open_setting(config, dataset)
     pairs = setting.dataset.pairs(split)  # type: ignore[arg-type]
     if not pairs:
@@ -310,11 +312,14 @@ def register(
     """
     model = load_model(model_path, device=_device())
     registration = register_files(model, fixed, moving, grid=grid, refine=refine, device=_device())  # type: ignore[arg-type]
-    told: dict[str, Any] = {"warped": write_warped(registration, warped)}
+    write_warped(registration, warped)
+    told: dict[str, Any] = {"warped": warped}
     if transform:
-        told["transform"] = write_transform(registration, transform)
+        write_transform(registration, transform)
+        told["transform"] = transform
     if labels and warped_labels:
-        told["warped labels"] = write_warped_labels(registration, labels, warped_labels)
+        write_warped_labels(registration, labels, warped_labels)
+        told["warped labels"] = warped_labels
     return told | {
         "folds percent": round(folds_percent(registration.displacement), 4),
         "seconds": round(registration.seconds, 2),

@@ -19,6 +19,7 @@ from scipy import ndimage
 
 from autoreg import experiment
 from autoreg.config import load_space
+from autoreg.errors import InputError
 from autoreg.networks import build_network
 from autoreg.registration.model import save_model
 
@@ -83,3 +84,11 @@ def test_an_outside_reader_agrees_on_dice(phantoms: Path, model: Path, refine: i
     for pair, value in theirs.items():
         assert ours[pair] == pytest.approx(value, abs=1e-3)
     assert (ours - frame.groupby(["fixed", "moving"])["initial_dice"].mean()).abs().max() > 0.01  # the fields move
+
+
+def test_refining_an_older_model_is_refused_before_anything_is_written(phantoms: Path, model: Path) -> None:
+    content = torch.load(model / "model.pt", weights_only=True)
+    torch.save({key: value for key, value in content.items() if key != "terms"}, model / "model.pt")
+    with pytest.raises(InputError, match=r"model\.pt: terms: .* older file"):
+        experiment.evaluate(model, dataset=phantoms, refine=2)
+    assert [path.name for path in model.iterdir()] == ["model.pt"]
