@@ -75,20 +75,17 @@ def refine(model: Model, batch: PairBatch, start: Displacement, *, steps: int, r
     lambda_ = start.new_tensor(weights)
     velocity = start.new_zeros(*start.shape[:2], *[n // 2 for n in start.shape[2:]], requires_grad=True)
     adam = torch.optim.Adam([velocity], lr=rate)
-
-    def measure(displacement: Displacement) -> Tensor:
-        return lambda_ @ objective.terms_of(batch, Registration(displacement, (halve(displacement) / 2,)))
-
-    best, allowed = start, folds_percent(start[batch.crop])
-    value = measure(_moved(start, velocity))
-    lowest = value.item()
+    finest = any(term.level == 0 for term in objective.terms)
+    registration = _moved(start, velocity, finest=finest)
+    value = lambda_ @ objective.terms_of(batch, registration)
+    best, lowest, allowed = start, value.item(), folds_percent(start[batch.crop])
     for _ in range(steps):
         (velocity.grad,) = torch.autograd.grad(value, [velocity])
         adam.step()
-        displacement = _moved(start, velocity)
-        value = measure(displacement)
-        if value.item() < lowest and folds_percent(displacement[batch.crop]) <= allowed:
-            best, lowest = displacement.detach(), value.item()
+        registration = _moved(start, velocity, finest=finest)
+        value = lambda_ @ objective.terms_of(batch, registration)
+        if value.item() < lowest and folds_percent(registration.displacement[batch.crop]) <= allowed:
+            best, lowest = registration.displacement.detach(), value.item()
     return best
 
 
@@ -111,11 +108,13 @@ def unsupervised(model: Model) -> tuple[Objective, Sequence[float]]:
     return Objective(terms, ()), weights
 
 
-def _moved(start: Displacement, velocity: Velocity) -> Displacement:
-    """phi_start o exp(K v) on the grid of `start`."""
+def _moved(start: Displacement, velocity: Velocity, *, finest: bool) -> Registration:
+    """phi_start o exp(K v) on the grid of `start` (derivatives only if `finest`) and on the half grid."""
     smooth: Tensor = velocity
     mean = {2: F.avg_pool2d, 3: F.avg_pool3d}[velocity.ndim - 2]
     for _ in range(SMOOTHINGS):
         smooth = mean(smooth, 3, stride=1, padding=1)
-    inner = resize_displacement(integrate(smooth, steps=_SQUARINGS), tuple(start.shape[2:]))
-    return compose(start, inner)
+    inner = integrate(smooth, steps=_SQUARINGS)
+    with torch.set_grad_enabled(finest):  # most of a step's time, if terms are there
+        displacement = compose(start, resize_displacement(inner, tuple(start.shape[2:])))
+    return Registration(displacement, (compose(halve(start) / 2, inner),))
