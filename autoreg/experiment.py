@@ -2,7 +2,7 @@
 
 import shutil
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,16 +21,16 @@ from autoreg.finals import draw_front, play_off
 from autoreg.metrics import folds_percent
 from autoreg.networks import weight_count
 from autoreg.pictures import draw_history, draw_pair
-from autoreg.records import record_evaluation, track_comparison, track_evaluation
+from autoreg.records import record_evaluation, refined_system, run_plan, track_comparison, track_evaluation
 from autoreg.registration.model import load_model, save_model
-from autoreg.registration.score import register_pair
+from autoreg.registration.refine import register_refined, unsupervised
 from autoreg.reporting.compare import compare_runs
 from autoreg.reporting.watch import Watch
 from autoreg.search.controller import SearchDriver
 from autoreg.search.finalists import Finalist, loss_weights_around
 from autoreg.search.front import front_candidates
 from autoreg.search.rounds import run_rounds
-from autoreg.search.run import Run, RunPlan, open_run, read_result
+from autoreg.search.run import Run, open_run, read_result
 from autoreg.search.training import TrainDriver
 from autoreg.setting import Setting, open_pool, open_setting, search_spec, training_spec
 
@@ -55,7 +55,7 @@ def search(
     spec = search_spec(config, setting, space, roles)
     driver = SearchDriver(space, config.search, bounds=config.score.bounds, seed=config.seed)
     watch = watch or Watch()
-    with open_run(_plan("search", config, setting, output), resume=resume, progress=watch.counter("search")) as run:
+    with open_run(run_plan("search", config, setting, output), resume=resume, progress=watch.counter("search")) as run:
         write_yaml(output / "config.yaml", run.plan.config)
         run.tracker.tags({"roles_shared": "; ".join(roles.notes) or "none"})
         with open_pool(spec, config, run.journal.ledger.heartbeat) as pool:
@@ -125,7 +125,7 @@ def train(
     driver = TrainDriver(config.train, weights, score=config.score, pairs=setting.selection_pairs(roles))
     earlier = choice.source["device_seconds"] if choice.source else {}
     watch = watch or Watch()
-    plan = replace(_plan("train", config, setting, output), parent=choice.source, tracked=tracked)
+    plan = replace(run_plan("train", config, setting, output), parent=choice.source, tracked=tracked)
     with open_run(plan, resume=resume, progress=watch.counter("train"), earlier_seconds=earlier) as run:
         write_yaml(output / "config.yaml", run.plan.config)
         with open_pool(spec, config, run.journal.ledger.heartbeat) as pool:
@@ -138,6 +138,7 @@ def train(
             labels=setting.labels,
             loss_weights=weights,
             common_affine=setting.common_affine,
+            terms=[asdict(term) for term in space.terms],
         )
         write_choice(output, choice, weights)
         run.finish(
@@ -180,7 +181,7 @@ def tune(
         seed=config.seed,
     )
     watch = watch or Watch()
-    with open_run(_plan("tune", config, setting, output), resume=resume) as run:
+    with open_run(run_plan("tune", config, setting, output), resume=resume) as run:
         write_yaml(output / "config.yaml", run.plan.config)
         record = run_study(
             train_trial,
@@ -254,22 +255,25 @@ def evaluate(
     config: Config | None = None,
     output: Path | None = None,
     fields: bool = False,
+    refine: int = 0,
     watch: Watch | None = None,
 ) -> Path:
-    """Score a model on the pairs of a split; pairs.parquet has a row a pair and label.
+    """Score a model on the pairs of a split, each refined by so many steps; pairs.parquet has a row a pair and label.
 
     Raises:
-        InputError: no such model, no pairs in the split, or data that cannot be used.
+        InputError: no such model, a model that cannot be refined, no pairs in the split, or data that cannot be used.
     """
     folder = model_folder if model_folder.is_dir() else model_folder.parent
     saved = folder / "config.yaml"
     config = config or (config_from_dict(read_yaml(saved), str(saved)) if saved.exists() else Config())
     model = load_model(model_folder)
+    if refine:
+        unsupervised(model)  # refused before anything is written
     setting = open_setting(config, dataset)
     pairs = setting.dataset.pairs(split)  # type: ignore[arg-type]
     if not pairs:
         raise InputError(f"{setting.dataset.path}: {split}: expected pairs or subjects in this split, got none")
-    output = output or folder / split
+    output = output or (refined_system(folder, refine) if refine else folder) / split
     output.mkdir(parents=True, exist_ok=True)
     frame = evaluate_pairs(
         model,
@@ -277,16 +281,17 @@ def evaluate(
         pairs,
         label_numbers=tuple(setting.labels),
         device=_device(),
+        refine=refine,
         progress=(watch or Watch()).counter("evaluate"),
     )
     frame.to_parquet(output / "pairs.parquet", index=False)
     if fields:
-        save_fields(output / "fields", model, setting.volumes, pairs, device=_device())
+        save_fields(output / "fields", model, setting.volumes, pairs, refine=refine, device=_device())
     metrics = summary(frame)
-    record_evaluation(folder, output, setting, split, metrics)
-    displacement = register_pair(model.network, setting.volumes, pairs[0], device=_device())
+    record_evaluation(folder, output, setting, split, metrics, refine=refine)
+    displacement = register_refined(model, setting.volumes, pairs[0], steps=refine, device=_device())
     draw_pair(setting.volumes[pairs[0][0]], setting.volumes[pairs[0][1]], displacement, output)
-    track_evaluation(folder, output, split, metrics)
+    track_evaluation(folder, output, f"{split}-refined-{refine}" if refine else split, metrics)
     return output
 
 
@@ -300,19 +305,25 @@ def register(
     labels: Path | None = None,
     warped_labels: Path | None = None,
     grid: str = "auto",
+    refine: int = 0,
 ) -> dict[str, Any]:
     """Register two files and write what was asked for, in the fixed image's geometry; returns what to tell.
+
+    `refine` steps of instance optimisation follow the network.
 
     Raises:
         InputError: no such model, or a file that cannot be used.
     """
     model = load_model(model_path, device=_device())
-    registration = register_files(model, fixed, moving, grid=grid, device=_device())  # type: ignore[arg-type]
-    told: dict[str, Any] = {"warped": write_warped(registration, warped)}
+    registration = register_files(model, fixed, moving, grid=grid, refine=refine, device=_device())  # type: ignore[arg-type]
+    write_warped(registration, warped)
+    told: dict[str, Any] = {"warped": warped}
     if transform:
-        told["transform"] = write_transform(registration, transform)
+        write_transform(registration, transform)
+        told["transform"] = transform
     if labels and warped_labels:
-        told["warped labels"] = write_warped_labels(registration, labels, warped_labels)
+        write_warped_labels(registration, labels, warped_labels)
+        told["warped labels"] = warped_labels
     return told | {
         "folds percent": round(folds_percent(registration.displacement), 4),
         "seconds": round(registration.seconds, 2),
@@ -325,20 +336,6 @@ def compare(runs: list[Path], *, output: Path | None = None) -> str:
     comparison = compare_runs(runs, output=output)
     track_comparison(runs, output)
     return f"{comparison.text()}\n\nreport: {output / 'compare.html'}"
-
-
-def _plan(command: str, config: Config, setting: Setting, output: Path) -> RunPlan:
-    return RunPlan(
-        command=command,
-        folder=output,
-        seed=config.seed,
-        dataset_name=setting.dataset.name,
-        dataset_hash=setting.dataset.fingerprint,
-        config=config_to_dict(replace(config, dataset=str(setting.dataset.path.resolve()))),
-        experiment=config.tracking.experiment or setting.dataset.name,
-        tracking_uri=config.tracking.uri,
-        home=Path(config.tracking.home),
-    )
 
 
 def _measured(model_folder: Path, setting: Setting, roles: Roles, config: Config) -> dict[str, float]:

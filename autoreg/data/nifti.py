@@ -55,6 +55,22 @@ def read_labels(path: str | Path) -> tuple[np.ndarray, np.ndarray]:
     return values.astype(np.int16), affine
 
 
+def read_vectors(path: str | Path) -> np.ndarray:
+    """Vectors (i, j[, k], d) of a field as NIfTI keeps it: the components on the fifth axis. Units are the file's.
+
+    Raises:
+        DataError: if the file cannot be read, or its fifth axis has neither two nor three components.
+    """
+    image = _open(path)
+    try:
+        values = np.asanyarray(image.dataobj)
+    except _UNREADABLE as error:
+        raise DataError(f"{path}: voxels: cannot be read: {_one_line(error)}") from error
+    if values.ndim != 5 or values.shape[3] != 1 or values.shape[4] not in (2, 3):
+        raise DataError(f"{path}: shape: expected vectors, (i, j, k, 1, 2 or 3), got {values.shape}")
+    return values.reshape(*_space_shape(path, values.shape[:3]), values.shape[4])
+
+
 def write_nifti(path: str | Path, array: np.ndarray, affine: np.ndarray, *, like: str | Path | None = None) -> None:
     """Writes `array` with `affine`; with `like`, in the header and axes of that file.
 
