@@ -46,8 +46,9 @@ def describe(config: Config, dataset: Path | None, folder: Path, command: str) -
     sizes = {
         name: len(getattr(roles, name)) for name in ("weights", "architecture", "loss_weights", "selection", "test")
     }
+    searched = f"loss weights of {config.search.network}" if config.search.network else config.search.relaxation
     budget = {
-        "search": f"{config.search.rounds} rounds of {config.search.steps_per_round} steps, {config.search.relaxation}",
+        "search": f"{config.search.rounds} rounds of {config.search.steps_per_round} steps, {searched}",
         "train": f"{config.train.steps} steps",
         "tune": f"{config.tune.trials} trials of {config.train.steps} steps",
     }[command]

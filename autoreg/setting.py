@@ -74,7 +74,10 @@ def open_setting(config: Config, dataset: str | Path | None) -> Setting:
 
 
 def search_spec(config: Config, setting: Setting, space: SearchSpace, roles: Roles) -> WorkerSpec:
-    """Workers of a search: the supernet, and pairs for each of the three levels."""
+    """Workers of a search: the supernet or the network whose loss weights are searched, and pairs for each level."""
+    network = {"supernet": {"architecture": asdict(space.architecture), "primitives": space.primitives}}
+    if config.search.network:
+        network = space.named_network(config.search.network)
     samplers = Samplers(
         weights=PairSampler(setting.dataset, roles.weights, seed=config.seed),
         architecture=PairSampler(setting.dataset, roles.architecture, seed=config.seed + 1),
@@ -82,7 +85,7 @@ def search_spec(config: Config, setting: Setting, space: SearchSpace, roles: Rol
     )
     return WorkerSpec(
         cache=str(setting.cache),
-        network={"supernet": {"architecture": asdict(space.architecture), "primitives": space.primitives}},
+        network=network,
         terms=space.terms,
         labels=tuple(setting.labels),
         samplers=samplers,

@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from autoreg.cli.options import PATH, announce, quiet_option
+from autoreg.cli.options import PATH, announce, quiet_option, refine_option
 from autoreg.errors import InputError
 
 _RESULTS = ("warped", "transform", "inverse", "warped_labels")
@@ -31,6 +31,7 @@ _RESULTS = ("warped", "transform", "inverse", "warped_labels")
 @click.option(
     "--output", type=PATH, help="Folder for --pairs; the options above then name files in each pair's folder."
 )
+@refine_option
 @quiet_option
 def register(
     model: Path,

@@ -55,24 +55,25 @@ def read_labels(path: str | Path) -> tuple[np.ndarray, np.ndarray]:
     return values.astype(np.int16), affine
 
 
-def read_vectors(path: str | Path) -> tuple[np.ndarray, np.ndarray, int]:
-    """Vectors as float32 (i, j[, k], components) of a file with five or four axes, the affine, and the intent code.
+def read_vectors(path: str | Path) -> tuple[np.ndarray, np.ndarray]:
+    """Vectors of a field as NIfTI keeps it, the components on the fifth axis; units are the file's.
+
+    Returns:
+        float32 (i, j[, k], d), and the affine (4, 4).
 
     Raises:
-        DataError: as `read_image`, and if the file holds an image and no vectors.
+        DataError: if the file cannot be read, its fifth axis has neither two nor three components, or it holds NaN.
     """
     image = _open(path)
-    if len(image.shape) not in (4, 5) or image.shape[-1] not in (2, 3):
-        raise DataError(f"{path}: shape: expected vectors (i, j, k, 1, 3) or (i, j, 1, 1, 2), got {image.shape}")
     try:
-        values = np.asanyarray(image.dataobj).astype(np.float32)
+        values = np.asanyarray(image.dataobj)
     except _UNREADABLE as error:
         raise DataError(f"{path}: voxels: cannot be read: {_one_line(error)}") from error
+    if values.ndim != 5 or values.shape[3] != 1 or values.shape[4] not in (2, 3):
+        raise DataError(f"{path}: shape: expected vectors, (i, j, k, 1, 2 or 3), got {values.shape}")
     _require_finite(path, values)
-    grid = image.shape[: image.shape[-1]]
-    if values.size != np.prod(grid) * image.shape[-1]:
-        raise DataError(f"{path}: shape: expected one vector a voxel, got {image.shape}")
-    return values.reshape(*grid, -1), _affine(path, image), int(image.header["intent_code"])
+    vectors = values.reshape(*_space_shape(path, values.shape[:3]), values.shape[4]).astype(np.float32)
+    return vectors, _affine(path, image)
 
 
 def to_ras(array: np.ndarray, affine: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -45,6 +45,11 @@ class Driver(Protocol):
     def load(self, state: dict[str, Any]) -> None:
         """Continue from `state()`."""
         ...
+
+
+def own_terms(reports: Sequence[RoundReport]) -> Row:
+    """Of a network that adds terms by itself: their values over all workers, for the history."""
+    return {f"term.{name}": sum(r.own_terms[name] for r in reports) for name in reports[0].own_terms}
 
 
 @dataclass

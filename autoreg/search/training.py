@@ -9,7 +9,7 @@ import numpy as np
 
 from autoreg.errors import InputError
 from autoreg.registration.score import ScoreConfig, summarise
-from autoreg.search.rounds import Row
+from autoreg.search.rounds import Row, own_terms
 from autoreg.workers.messages import RoundReport, RoundTask
 from autoreg.workers.pool import Pool
 
@@ -87,7 +87,7 @@ class TrainDriver:
     def finish(self, index: int, reports: list[RoundReport], pool: Pool) -> Row:
         terms = np.sum(np.stack([report.terms for report in reports]), axis=0)
         row: Row = {"train_objective": float(terms @ np.array(list(self.loss_weights.values())))}
-        row |= {f"term.{n}": float(v) for n, v in zip(self.loss_weights, terms, strict=True)}
+        row |= {f"term.{n}": float(v) for n, v in zip(self.loss_weights, terms, strict=True)} | own_terms(reports)
         last = index == self.rounds - 1
         if self.pairs and (last or (index + 1) % self.config.evaluate_every == 0):
             row |= self._evaluate(pool)

@@ -19,6 +19,7 @@ from autoreg.errors import DataError, InputError
 from autoreg.transforms.transform import AffineTransform, FieldTransform, Geometry, displacement_of, field_of
 
 _NAMES = ".nii.gz, .nii, .h5, .fsl.nii.gz or .npz"
+_FSL_NAMES = (".fsl.nii", ".fsl.nii.gz")
 _VECTOR, _FSL_FIELD = 1007, 2006  # intent codes: NIFTI_INTENT_VECTOR, FSL_FNIRT_DISPLACEMENT_FIELD
 _LPS = np.array([-1.0, -1.0, 1.0], dtype=np.float32)
 
@@ -48,7 +49,7 @@ def write_transform(path: Path, field: FieldTransform, moving: Geometry, *, like
         itk.write_field(path, field)
     elif path.suffix == ".npz":
         _write_native(path, field, moving)
-    elif path.name.endswith((".fsl.nii", ".fsl.nii.gz")):
+    elif path.name.endswith(_FSL_NAMES):
         _write_fsl(path, field, moving, like)
     else:
         _write_itk_nifti(path, field, like)
@@ -85,9 +86,9 @@ def _write_itk_nifti(path: Path, field: FieldTransform, like: Path | None) -> No
 
 
 def _read_itk_nifti(path: Path) -> FieldTransform:
-    vectors, affine, intent = read_vectors(path)
-    if intent == _FSL_FIELD:
-        raise DataError(f"{path}: intent: expected ITK's vectors (1007), got a field for FSL; write .nii.gz or .npz")
+    if path.name.endswith(_FSL_NAMES):
+        raise DataError(f"{path}: file: expected a transform of ITK or AutoReg, got one for FSL, which is written only")
+    vectors, affine = read_vectors(path)
     dims = vectors.shape[-1]
     padded = np.zeros((*vectors.shape[:-1], 3), dtype=np.float32)
     padded[..., :dims] = vectors

@@ -50,10 +50,11 @@ class RoundTask:
     update_alpha: bool = False
     update_loss_weights: bool = False
     alpha_estimator: str = "darts_fd"
-    loss_weights_estimator: str = "dot_product"
+    loss_weights_estimator: str = "through_output"
     horizon: int = 1
     alpha_step: float | None = None
-    folding_price: float = 0.0
+    prices: Mapping[str, float] = field(default_factory=dict)
+    """Bounded figure -> its price in the loss weights' objective."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,9 @@ class RoundReport:
     index: int
     rank: int
     terms: np.ndarray
+    own_terms: Mapping[str, float] = field(default_factory=dict)
+    """Those that the network adds by itself, before their fixed weights; mean over all steps, in which it counts or
+    (in the turn of another level) is 0."""
     alpha_direct: np.ndarray | None = None
     alpha_indirect: np.ndarray | None = None
     architecture_terms: np.ndarray | None = None

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from autoreg.data.shards import open_cache
 from autoreg.extensions import load_extensions
-from autoreg.networks import Costs, Supernet, architecture_from_dict, build_network, measure_costs
+from autoreg.networks import Costs, Supernet, architecture_from_dict, build_network, learning_of, measure_costs
 from autoreg.registration.objective import Objective
 from autoreg.registration.problem import RegistrationProblem, Shard, UpperObjective
 from autoreg.registration.score import register_pair, score_pair
@@ -51,6 +51,8 @@ class Worker:
             augment=spec.augment,
             device=self.device,
         )
+        learning = learning_of(self.network)
+        self.own_terms = dict(learning.terms) if learning else {}
         self.lower = LowerStep(self.problem.weights, betas=spec.betas, clip=spec.clip)
 
     def join(self, rendezvous: str, rank: int, count: int) -> None:
@@ -75,8 +77,10 @@ class Worker:
     def run_round(self, task: RoundTask) -> RoundReport:
         """Train K steps and report this worker's share. Raises DivergedError."""
         start = time.perf_counter()
-        self.problem.upper = UpperObjective(self.spec.upper_level, task.folding_price)
+        self.problem.upper = UpperObjective(self.spec.upper_level, task.prices)
         alpha = None if task.alpha is None else _tensor(task.alpha, self.device)
+        searched = len(task.loss_weights)  # the network's own terms come after them, with weights that nobody moves
+        loss_weights = np.append(task.loss_weights, list(self.own_terms.values()))
         parts = solve_round(
             self.problem,
             self.lower,
@@ -84,7 +88,7 @@ class Worker:
                 index=task.index,
                 first_step=task.first_step,
                 learning_rates=task.learning_rates,
-                loss_weights=_tensor(task.loss_weights, self.device),
+                loss_weights=_tensor(loss_weights, self.device),
                 alpha=alpha,
                 update_alpha=task.update_alpha,
                 update_loss_weights=task.update_loss_weights,
@@ -95,14 +99,16 @@ class Worker:
             ),
             self._sum_over_workers,
         )
+        gradient = parts.loss_weights_gradient
         return RoundReport(
             index=task.index,
             rank=self.rank,
-            terms=parts.terms.cpu().numpy(),
+            terms=parts.terms[:searched].cpu().numpy(),
+            own_terms=dict(zip(self.own_terms, parts.terms[searched:].tolist(), strict=True)),
             alpha_direct=_array(parts.alpha_direct),
             alpha_indirect=_array(parts.alpha_indirect),
             architecture_terms=_array(parts.architecture_terms),
-            loss_weights_gradient=_array(parts.loss_weights_gradient),
+            loss_weights_gradient=_array(None if gradient is None else gradient[:searched]),
             loss_weights_through_alpha=_array(parts.loss_weights_through_alpha),
             upper=parts.upper,
             refused=parts.refused,

@@ -71,7 +71,9 @@ def test_fsl_has_no_slices(registered_2d: FileRegistration, tmp_path: Path) -> N
 
 def test_fields_of_fsl_are_not_read(registered: FileRegistration, tmp_path: Path) -> None:
     write_transform(registered, tmp_path / "t.fsl.nii.gz")
-    with pytest.raises(DataError, match=r"t\.fsl\.nii\.gz: intent: expected ITK's vectors"):
+    with pytest.raises(
+        DataError, match=r"t\.fsl\.nii\.gz: file: expected a transform of ITK or AutoReg, got one for FSL"
+    ):
         read_transform(tmp_path / "t.fsl.nii.gz")
 
 
