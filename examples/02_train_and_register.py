@@ -1,4 +1,4 @@
-"""Train a network of convolutions for a minute, score it, and register two arrays with it.
+"""Train a network of convolutions on slices for a minute, score it, and register two arrays with it.
 
 python examples/02_train_and_register.py runs/examples
 """
@@ -10,11 +10,17 @@ import numpy as np
 
 import autoreg as ar
 
-OVERRIDES = ["space=tiny", "train.steps=60", "train.steps_per_round=20", "workers.local=true"]
+OVERRIDES = [
+    "space=compact",
+    "train.steps=120",
+    "train.steps_per_round=40",
+    "train.learning_rate=0.002",
+    "workers.local=true",
+]
 
 
 def main(folder: Path, overrides: list[str] = OVERRIDES) -> None:
-    path = ar.make_phantoms(folder / "phantoms", subjects=8, shape=(24, 24, 24), seed=0)
+    path = ar.make_phantoms(folder / "phantoms", subjects=12, shape=(64, 64), seed=0)
     config = ar.load_config(overrides=[*overrides, f"tracking.home={folder / 'mlflow'}"])
     trained = ar.train("all-conv3", config, dataset=path, output=folder / "train")
     print(trained)
