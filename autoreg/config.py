@@ -1,7 +1,6 @@
 """The configuration of a run: read strictly, joined from the rooms' own parts, saved in full."""
 
 import difflib
-import os
 import re
 import typing
 from collections.abc import Mapping, Sequence
@@ -15,6 +14,7 @@ import yaml
 from autoreg.baselines.config import TuneConfig
 from autoreg.data.dataset import DataConfig
 from autoreg.errors import ConfigError, InputError
+from autoreg.files import whole_file
 from autoreg.registration.score import ScoreConfig
 from autoreg.registration.space import SearchSpace
 from autoreg.search.controller import SearchConfig
@@ -92,9 +92,8 @@ def config_to_dict(config: Config) -> dict[str, Any]:
 
 def write_yaml(path: Path, values: Mapping[str, Any]) -> None:
     """Write plain values, whole or not at all, keys in their order."""
-    temporary = path.with_suffix(path.suffix + ".tmp")
-    temporary.write_text(yaml.safe_dump(dict(values), sort_keys=False), encoding="utf-8")
-    os.replace(temporary, path)
+    with whole_file(path) as file:
+        file.write(yaml.safe_dump(dict(values), sort_keys=False).encode())
 
 
 def read_yaml(path: Path) -> dict[str, Any]:

@@ -121,12 +121,12 @@ def open_pool(spec: WorkerSpec, config: Config, heartbeat: Any) -> Iterator[Pool
     Raises:
         ConfigError: more workers than pairs in a batch.
     """
-    if spec.batch_size < config.workers.count:
-        raise ConfigError(
-            f"workers.count: expected at most {spec.batch_size} (pairs of a batch), got {config.workers.count}"
-        )
+    most = config.workers.most
+    if spec.batch_size < most:
+        name = "count" if config.workers.max is None else "max"
+        raise ConfigError(f"workers.{name}: expected at most {spec.batch_size} (pairs of a batch), got {most}")
     if config.workers.local:
-        pool: Pool = LocalPool(spec)
+        pool: Pool = LocalPool(spec, shares=most)
     else:
         from autoreg.workers.ray_pool import RayPool  # Ray takes a second to import
 

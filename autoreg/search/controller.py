@@ -32,6 +32,8 @@ class SearchConfig:
     """Weight steps of a round; one alpha step and one lambda step follow them."""
     batch_size: int = 2
     """Pairs of a weight step, over all workers."""
+    step_backs: int = 3
+    """Divergences that are answered by going back a round and halving the weights' steps."""
     learning_rate: float = 1e-3
     relaxation: str = "softmax"
     upper_level: int = 1
@@ -91,7 +93,7 @@ class SearchDriver:
 
     def __init__(self, space: SearchSpace, config: SearchConfig, *, max_folds_percent: float, seed: int) -> None:
         self.space, self.config = space, config
-        self.rounds = config.rounds
+        self.rounds, self.step_backs = config.rounds, config.step_backs
         self.edges = [edge.name for edge in space.architecture.edges()]
         self.upper = UpperLevels(
             (len(self.edges), len(space.primitives)),

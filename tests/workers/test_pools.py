@@ -6,7 +6,7 @@ import signal
 import numpy as np
 import pytest
 
-from autoreg.errors import DivergedError, WorkerError
+from autoreg.errors import DivergedError, InputError, WorkerError
 from autoreg.workers.config import WorkerConfig
 from autoreg.workers.messages import RoundTask, WorkerSpec
 from autoreg.workers.pool import LocalPool, interleave
@@ -69,6 +69,38 @@ def test_two_workers_with_the_same_global_batch_give_the_same_result(ray_cluster
     np.testing.assert_allclose(got["loss_weights_gradient"], expected["loss_weights_gradient"], rtol=2e-2, atol=1e-6)
     for name, value in local[1]["weights"].items():
         np.testing.assert_allclose(state["weights"][name], value, atol=1e-5)
+
+
+@pytest.fixture(scope="module")
+def shared(tiny_spec) -> tuple[list, dict]:
+    """The round in two shares, by one worker."""
+    pool = LocalPool(tiny_spec, shares=2)
+    return pool.run_round(task()), pool.state()
+
+
+def same(reports, state, expected) -> None:
+    for name in FIELDS:
+        np.testing.assert_array_equal(totals(reports)[name], totals(expected[0])[name])
+    for name, value in expected[1]["weights"].items():
+        np.testing.assert_array_equal(state["weights"][name], value)
+
+
+@pytest.mark.ray
+def test_who_holds_a_share_changes_no_bit(ray_cluster, tiny_spec, shared):
+    pool = ray_pool(tiny_spec, 2)
+    same(pool.run_round(task()), pool.state(), shared)
+    pool.close()
+
+
+def test_smaller_shares_are_the_same_batch(tiny_spec, local, shared):
+    for name in ("terms", "architecture_terms", "alpha_direct"):
+        np.testing.assert_allclose(totals(shared[0])[name], totals(local[0])[name], rtol=1e-3, atol=1e-6)
+    pool = LocalPool(tiny_spec)
+    pool.divide(2)
+    pool.repair()
+    same(pool.run_round(task()), pool.state(), shared)
+    with pytest.raises(InputError, match="expected at most 2"):
+        pool.divide(3)
 
 
 @pytest.mark.ray
