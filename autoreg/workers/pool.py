@@ -7,7 +7,7 @@ import numpy as np
 
 from autoreg.errors import InputError
 from autoreg.networks import Costs
-from autoreg.workers.messages import RoundReport, RoundTask, State, WorkerSpec
+from autoreg.workers.messages import RoundReport, RoundTask, State, WorkerSpec, complete
 from autoreg.workers.worker import Worker
 
 
@@ -93,7 +93,7 @@ class LocalPool:
         self.device = self.worker.device.type
 
     def run_round(self, task: RoundTask) -> list[RoundReport]:
-        return self.worker.run_round(task)
+        return complete(self.worker.run_round(task), task, self.shares)
 
     def evaluate(self, pairs: Sequence[tuple[str, str]]) -> list[dict[str, Any]]:
         return self.worker.evaluate(pairs)
