@@ -151,6 +151,7 @@ def _start(driver: Driver, pool: Pool, journal: Journal, *, resume: bool) -> Pla
     driver.load(saved["driver"])
     journal.rows = saved["history"]
     journal.earlier_seconds = max(journal.earlier_seconds, float(saved["wall_seconds"]))
+    journal.write_history()  # a kill may have come after the state and before its row
     for row in journal.rows:  # the tracker drops what it has; what a kill kept from it comes now
         _log(journal, row)
     place = Place.of(saved["place"])

@@ -5,6 +5,7 @@ from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from autoreg.errors import DivergedError, MemoryExhaustedError, StorageError, WorkerError
@@ -153,6 +154,12 @@ def test_a_resumed_search_keeps_its_shares(search):
 def test_no_memory_for_a_single_pair_is_a_clear_failure(search):
     with pytest.raises(MemoryExhaustedError, match=r"one pair is the smallest.*smaller volumes"):
         search({1: [MemoryExhaustedError("no memory")] * 3})
+
+
+def test_a_row_that_a_kill_kept_from_the_history_comes_with_the_resume(search):
+    whole = pd.read_parquet((search().folder / "history.parquet"))
+    (search(resume=True).folder / "history.parquet").unlink()
+    pd.testing.assert_frame_equal(pd.read_parquet(search(resume=True).folder / "history.parquet"), whole)
 
 
 def test_a_full_disk_ends_the_search_with_the_last_state(search, monkeypatch):
