@@ -91,6 +91,7 @@ def search_spec(config: Config, setting: Setting, space: SearchSpace, roles: Rol
         relaxation=config.search.relaxation,
         upper_level=config.search.upper_level,
         extensions=loaded_extensions(),
+        average_every=config.workers.average_every,
         threads=config.workers.threads,
     )
 
@@ -110,6 +111,7 @@ def training_spec(
         seed=config.seed,
         augment=config.train.augment,
         extensions=loaded_extensions(),
+        average_every=config.workers.average_every,
         threads=config.workers.threads,
     )
 

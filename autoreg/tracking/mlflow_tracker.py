@@ -26,7 +26,11 @@ _RETRY_SECONDS = 30.0
 _BATCH_POINTS = 1000  # MLflow's limits for one log_batch
 _BATCH_NAMES = 100
 _PARAM_CHARACTERS = 6000
-_REFUSED = {"INVALID_PARAMETER_VALUE", "BAD_REQUEST", "RESOURCE_DOES_NOT_EXIST"}  # our mistake: sending it again will not help
+_REFUSED = {
+    "INVALID_PARAMETER_VALUE",
+    "BAD_REQUEST",
+    "RESOURCE_DOES_NOT_EXIST",
+}  # our mistake: no use in again
 
 _log = logging.getLogger(__name__)
 _Item = TypeVar("_Item")

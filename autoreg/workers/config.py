@@ -20,6 +20,9 @@ class WorkerConfig:
     """CPU threads of torch in each worker."""
     gpus: float = 0.0
     """GPUs of each worker; may be a fraction."""
+    average_every: int = 1
+    """Steps that every share takes on its own before weights and moments are averaged; for slow networks between
+    workers. 1 sums the gradients of every step, as one worker with the whole batch would."""
     address: str | None = None
     """Of a running Ray cluster; none starts one on this machine."""
     local: bool = False
@@ -33,6 +36,7 @@ class WorkerConfig:
 
     def __post_init__(self) -> None:
         lows = {"count": 1, "threads": 1, "gpus": 0, "timeout_seconds": 1, "patience": 1, "heartbeat_seconds": 1}
+        lows["average_every"] = 1
         for name, low in lows.items():
             if getattr(self, name) < low:
                 raise InputError(f"workers.{name}: expected at least {low}, got {getattr(self, name)}")

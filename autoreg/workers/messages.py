@@ -35,6 +35,8 @@ class WorkerSpec:
     """Train on moving images under small random affine motions."""
     extensions: tuple[str, ...] = ()
     """The user's files with primitives, matches and terms; a worker elsewhere must see them at the same path."""
+    average_every: int = 1
+    """Steps that every share takes on its own before weights and moments are averaged."""
     threads: int = 1
     """Of torch on a CPU; part of the result's last bits, so part of the spec."""
 

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -11,8 +12,8 @@ from autoreg.data.volume import Volume
 from autoreg.networks import Supernet, architecture_from_dict, build_network
 from autoreg.registration.objective import Objective
 from autoreg.registration.problem import RegistrationProblem, Shard, UpperObjective
-from autoreg.trilevel import LowerStep, Round, solve_round
-from autoreg.trilevel.levels import Reduce
+from autoreg.trilevel import LowerStep, Round, RoundParts, solve_round
+from autoreg.trilevel.levels import Reduce, place
 from autoreg.workers.messages import RoundReport, RoundTask, State, WorkerSpec
 
 
@@ -48,9 +49,7 @@ class Share:
         start = time.perf_counter()
         self.problem.upper = UpperObjective(self.spec.upper_level, task.folding_price)
         alpha = None if task.alpha is None else as_tensor(task.alpha, self.device)
-        parts = solve_round(
-            self.problem,
-            self.lower,
+        parts = self._solve(
             Round(
                 index=task.index,
                 first_step=task.first_step,
@@ -79,6 +78,45 @@ class Share:
             refused=parts.refused,
             seconds=time.perf_counter() - start,
         )
+
+    def _solve(self, task: Round, reduce: Reduce) -> RoundParts:
+        """The round; where shares go alone for some steps, only those that the upper levels look at are joint."""
+        alone = len(task.learning_rates) - task.recorded
+        if self.spec.average_every == 1 or self.problem.shard.count == 1 or alone == 0:
+            return solve_round(self.problem, self.lower, task, reduce)
+        total = torch.zeros_like(task.loss_weights)
+        for first in range(0, alone, self.spec.average_every):
+            rates = task.learning_rates[first : min(first + self.spec.average_every, alone)]
+            steps = replace(task, first_step=task.first_step + first, learning_rates=rates)
+            calm = replace(steps, update_alpha=False, update_loss_weights=False)
+            total += solve_round(self.problem, self.lower, calm, self._as_if_all).terms * len(rates)
+            self._average(reduce)
+        if alone == len(task.learning_rates):
+            return RoundParts(total / alone)
+        last = replace(task, first_step=task.first_step + alone, learning_rates=task.learning_rates[alone:])
+        parts = solve_round(self.problem, self.lower, last, reduce)
+        parts.terms = (total + parts.terms * len(last.learning_rates)) / len(task.learning_rates)
+        return parts
+
+    @property
+    def _part(self) -> float:
+        """Of a batch's pairs."""
+        size = self.spec.batch_size
+        return len(range(self.index, size, self.problem.shard.count)) / size
+
+    def _as_if_all(self, gradient: Sequence[Tensor]) -> None:
+        """The mean over this share's pairs in the place of the whole batch's."""
+        for tensor in gradient:
+            tensor /= self._part
+
+    def _average(self, reduce: Reduce) -> None:
+        state = self.lower.state()
+        values = [weight.detach() * self._part for weight in self.problem.weights]
+        moments = [moment * self._part for name in ("exp_avg", "exp_avg_sq") for moment in state[name]]
+        reduce([*values, *moments])
+        place(self.problem.weights, values)
+        half = len(moments) // 2
+        self.lower.load({"step": state["step"], "exp_avg": moments[:half], "exp_avg_sq": moments[half:]})
 
     def architecture_objectives(
         self, alphas: Sequence[np.ndarray], loss_weights: np.ndarray, steps: Sequence[int]

@@ -16,7 +16,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from autoreg.data.shards import open_cache
+from autoreg.data.shards import node_copy, open_cache
 from autoreg.errors import MemoryExhaustedError
 from autoreg.extensions import load_extensions
 from autoreg.networks import Costs, architecture_from_dict, measure_costs
@@ -44,7 +44,7 @@ class Worker:
         torch.set_num_threads(spec.threads)
         self.spec = spec
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        self.volumes = open_cache(spec.cache)
+        self.volumes = open_cache(node_copy(spec.cache))
         self._sum_seconds = 0.0
         self._take_place(0, 1, shares)
 

@@ -157,7 +157,7 @@ def test_no_memory_for_a_single_pair_is_a_clear_failure(search):
 
 
 def test_a_row_that_a_kill_kept_from_the_history_comes_with_the_resume(search):
-    whole = pd.read_parquet((search().folder / "history.parquet"))
+    whole = pd.read_parquet(search().folder / "history.parquet")
     (search(resume=True).folder / "history.parquet").unlink()
     pd.testing.assert_frame_equal(pd.read_parquet(search(resume=True).folder / "history.parquet"), whole)
 

@@ -2,6 +2,7 @@
 
 import os
 import signal
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -101,6 +102,40 @@ def test_smaller_shares_are_the_same_batch(tiny_spec, local, shared):
     same(pool.run_round(task()), pool.state(), shared)
     with pytest.raises(InputError, match="expected at most 2"):
         pool.divide(3)
+
+
+def weights_apart(one: dict, other: dict) -> float:
+    return max(float(np.abs(one["weights"][name] - value).max()) for name, value in other["weights"].items())
+
+
+def test_shares_that_go_alone_are_averaged(tiny_spec, shared):
+    """The sum that averages sees every share once: equal pairs give what one share gives."""
+    spec = replace(tiny_spec, batch_size=4, average_every=2)
+    rates = task(learning_rates=(1e-3,) * 5)
+    pools = [LocalPool(replace(spec, average_every=every), shares=2) for every in (1, 2, 4)]
+    reports = [pool.run_round(rates) for pool in pools]
+    together, *alone = [pool.state() for pool in pools]
+    assert all(0 < weights_apart(state, together) <= 1e-2 for state in alone)  # Adam's steps are 1e-3 at most
+    assert [totals(r)["terms"].shape for r in reports] == [(4,)] * 3
+    np.testing.assert_allclose(totals(reports[1])["terms"], totals(reports[0])["terms"], rtol=0.05)
+    for pool in pools[1:]:  # after a round all shares are equal
+        first, second = (share.state() for share in pool.worker.shares)
+        assert weights_apart(first, second) == 0
+
+
+def test_shares_that_see_the_same_pairs_lose_nothing_by_going_alone(tiny_spec):
+    class Same:
+        def batch(self, step, size):
+            return tiny_spec.samplers.weights.batch(step, 1) * size
+
+    samplers = replace(tiny_spec.samplers, weights=Same())
+    results = []
+    for every in (1, 2):
+        pool = LocalPool(replace(tiny_spec, samplers=samplers, average_every=every), shares=2)
+        pool.run_round(task(learning_rates=(1e-3,) * 4, update_alpha=False, update_loss_weights=False))
+        results.append(pool.state())
+    assert weights_apart(*results) < 1e-6
+    np.testing.assert_allclose(results[0]["lower"]["exp_avg_sq"][0], results[1]["lower"]["exp_avg_sq"][0], rtol=1e-4)
 
 
 @pytest.mark.ray
