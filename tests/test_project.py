@@ -101,6 +101,18 @@ def test_shell_script_has_no_syntax_error(path: Path) -> None:
     assert (done.returncode, done.stderr) == (0, "")
 
 
+def test_every_test_that_the_fault_model_names_exists() -> None:
+    text = (ROOT / "docs" / "reliability.md").read_text()
+    named: list[tuple[str, str]] = []
+    for cell in re.findall(r"`((?:\w+/)?(?:test_\w+\.py)?(?:::test_\w+)?)`", text):
+        file, _, function = cell.partition("::")
+        named += [(file or named[-1][0], function)] if cell else []
+    assert len(named) > 15
+    for file, function in named:
+        (path,) = [p for p in (ROOT / "tests").rglob("*.py") if str(p).endswith(f"/{file}")]
+        assert f"def {function}" in path.read_text(), (file, function)
+
+
 def test_every_requirement_is_pinned_within_its_bounds() -> None:
     text = (ROOT / "constraints.txt").read_text()
     pins = {pin.lower(): Version(version) for pin, version in re.findall(r"^([\w.-]+)==(\S+)$", text, flags=re.M)}

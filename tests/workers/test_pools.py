@@ -2,6 +2,7 @@
 
 import os
 import signal
+import time
 from dataclasses import replace
 
 import numpy as np
@@ -152,6 +153,63 @@ def test_a_killed_worker_is_replaced_and_the_round_repeats_exactly(ray_cluster, 
     pool.close()
     for name in FIELDS:
         np.testing.assert_array_equal(again[name], first[name])
+
+
+@pytest.mark.ray
+def test_a_hung_worker_is_replaced(ray_cluster, tiny_spec, shared):
+    from autoreg.workers.ray_pool import RayPool
+
+    pool = RayPool(tiny_spec, WorkerConfig(count=2, heartbeat_seconds=3))
+    start, before = pool.state(), pool.processes()
+    os.kill(before[1], signal.SIGSTOP)
+    with pytest.raises(WorkerError, match=r"worker 1: no sign of life for 3 s in run_round"):
+        pool.run_round(task())
+    pool.repair()
+    pool.load(start)
+    same(pool.run_round(task()), pool.state(), shared)
+    assert before[1] not in pool.processes()
+    pool.close()
+
+
+@pytest.mark.ray
+def test_a_pool_shrinks_and_grows_without_a_trace(ray_cluster, tiny_spec, shared, monkeypatch):
+    import ray
+
+    from autoreg.workers import ray_pool as module
+
+    class Guest:
+        def here(self) -> bool:
+            return True
+
+    def invite():
+        guest = ray.remote(Guest).options(num_cpus=int(ray.cluster_resources()["CPU"]) - 1).remote()
+        assert ray.get(guest.here.remote(), timeout=60)
+        return guest
+
+    monkeypatch.setattr(module, "_ROOM_SECONDS", 1.0)
+    guest = invite()
+    pool = module.RayPool(tiny_spec, WorkerConfig(min=1, max=2))
+    start = pool.state()
+    assert (pool.count, pool.shares) == (1, 2)
+    same(pool.run_round(task()), pool.state(), shared)
+
+    ray.kill(guest)
+    end = time.monotonic() + 60
+    while pool.count < 2 and time.monotonic() < end:
+        pool.grow(start)
+    assert pool.count == 2
+    same(pool.run_round(task()), pool.state(), shared)
+
+    os.kill(pool.processes()[0], signal.SIGKILL)
+    guest = invite()
+    with pytest.raises(WorkerError):
+        pool.run_round(task())
+    pool.repair()
+    pool.load(start)
+    assert pool.count == 1
+    same(pool.run_round(task()), pool.state(), shared)
+    pool.close()
+    ray.kill(guest)
 
 
 @pytest.mark.ray
