@@ -43,6 +43,13 @@ class TrackingConfig:
     experiment: str | None = None
     """None takes the data set's name."""
 
+    def __post_init__(self) -> None:
+        if re.search(r"//[^/@]*:[^/@]*@", self.uri or ""):  # it would stand in config.yaml, result.json and MLflow
+            raise InputError(
+                "tracking.uri: expected no password in it, got one; give it by MLFLOW_TRACKING_USERNAME and "
+                "MLFLOW_TRACKING_PASSWORD (a database's by its own password file)"
+            )
+
 
 @dataclass(frozen=True)
 class Config:

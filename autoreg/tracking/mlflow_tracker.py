@@ -294,8 +294,8 @@ class MlflowTracker(Tracker):
         self._client.log_artifact(self._run, path, folder if folder not in ("", ".") else None)
 
 
-def serve(home: Path, *, port: int) -> None:
-    """MLflow's own pages on the store in `home`, on loopback only, until interrupted.
+def serve(home: Path, *, port: int, host: str = "127.0.0.1") -> None:
+    """MLflow's own pages on the store in `home`, until interrupted.
 
     Raises:
         InputError: there is no store in that folder.
@@ -303,6 +303,6 @@ def serve(home: Path, *, port: int) -> None:
     address, artifact_root = local_store(home)
     if not (Path(home) / "mlflow.db").exists():
         raise InputError(f"{home}: expected a folder with mlflow.db (runs by default), found none")
-    command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
+    command = [sys.executable, "-m", "mlflow", "server", "--host", host, "--port", str(port), "--workers", "1"]
     command += ["--backend-store-uri", address, "--artifacts-destination", artifact_root]
     subprocess.run(command, env=os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}, check=False)
