@@ -151,7 +151,10 @@ def _override(values: dict[str, Any], text: str) -> None:
         values = values.setdefault(parent, {})
         if not isinstance(values, dict):
             raise ConfigError(f"--set {text}: {parent} is not a group of keys")
-    values[last] = _parse(value)
+    try:
+        values[last] = _parse(value)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"--set {text}: not a value in YAML: {' '.join(str(error).split())}") from error
 
 
 def _check_keys(values: Any, kind: Any, where: str, prefix: str) -> None:
