@@ -94,6 +94,7 @@ def search_spec(config: Config, setting: Setting, space: SearchSpace, roles: Rol
         relaxation=config.search.relaxation,
         upper_level=config.search.upper_level,
         extensions=loaded_extensions(),
+        average_every=config.workers.average_every,
         threads=config.workers.threads,
     )
 
@@ -113,6 +114,7 @@ def training_spec(
         seed=config.seed,
         augment=config.train.augment,
         extensions=loaded_extensions(),
+        average_every=config.workers.average_every,
         threads=config.workers.threads,
     )
 
@@ -124,12 +126,12 @@ def open_pool(spec: WorkerSpec, config: Config, heartbeat: Any) -> Iterator[Pool
     Raises:
         ConfigError: more workers than pairs in a batch.
     """
-    if spec.batch_size < config.workers.count:
-        raise ConfigError(
-            f"workers.count: expected at most {spec.batch_size} (pairs of a batch), got {config.workers.count}"
-        )
+    most = config.workers.most
+    if spec.batch_size < most:
+        name = "count" if config.workers.max is None else "max"
+        raise ConfigError(f"workers.{name}: expected at most {spec.batch_size} (pairs of a batch), got {most}")
     if config.workers.local:
-        pool: Pool = LocalPool(spec)
+        pool: Pool = LocalPool(spec, shares=most)
     else:
         from autoreg.workers.ray_pool import RayPool  # Ray takes a second to import
 

@@ -41,12 +41,12 @@ def rounds(setting: Setting, config: Config) -> dict[str, tuple[int, Callable[[]
     def plain(steps: int) -> Callable[[], RoundReport]:
         network = {"name": "all-conv3", "architecture": asdict(space.architecture)}
         worker = Worker(training_spec(config, setting, space, roles, network))
-        return lambda: worker.run_round(RoundTask(0, 0, (1e-4,) * steps, weights))
+        return lambda: worker.run_round(RoundTask(0, 0, (1e-4,) * steps, weights))[0]
 
     def search(relaxation: str, steps: int, **task: object) -> Callable[[], RoundReport]:
         chosen = replace(config, search=replace(config.search, relaxation=relaxation))
         worker = Worker(search_spec(chosen, setting, space, roles))
-        return lambda: worker.run_round(RoundTask(0, 0, (1e-4,) * steps, weights, alpha, **task))  # type: ignore[arg-type]
+        return lambda: worker.run_round(RoundTask(0, 0, (1e-4,) * steps, weights, alpha, **task))[0]  # type: ignore[arg-type]
 
     return {
         "training step": (4, plain(4)),

@@ -33,6 +33,8 @@ class SearchConfig:
     """Weight steps of a round; one alpha step and one lambda step follow them."""
     batch_size: int = 2
     """Pairs of a weight step, over all workers."""
+    step_backs: int = 3
+    """Divergences that are answered by going back a round and halving the weights' steps."""
     learning_rate: float = 1e-3
     network: str | None = None
     """A network by name whose loss weights alone are searched; none searches the space's architecture, too."""
@@ -106,7 +108,7 @@ class SearchDriver:
 
     def __init__(self, space: SearchSpace, config: SearchConfig, *, bounds: Mapping[str, float], seed: int) -> None:
         self.space, self.config = space, config
-        self.rounds = config.rounds
+        self.rounds, self.step_backs = config.rounds, config.step_backs
         self.edges = [] if config.network else [edge.name for edge in space.architecture.edges()]
         self.upper = UpperLevels(
             (len(self.edges), len(space.primitives)),
