@@ -89,6 +89,7 @@ def search_spec(config: Config, setting: Setting, space: SearchSpace, roles: Rol
         batch_size=config.search.batch_size,
         seed=config.seed,
         relaxation=config.search.relaxation,
+        activation=config.search.activation,
         upper_level=config.search.upper_level,
         extensions=loaded_extensions(),
         threads=config.workers.threads,

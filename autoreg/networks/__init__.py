@@ -4,7 +4,7 @@ from autoreg.networks.architecture import Architecture, Edge
 from autoreg.networks.costs import Costs, best_within, measure_costs
 from autoreg.networks.genotype import Genotype, architecture_from_dict, check_primitive
 from autoreg.networks.matching import MATCHES, register_match
-from autoreg.networks.mixed import RELAXATIONS, Gate
+from autoreg.networks.mixed import RELAXATIONS, Activation, Gate
 from autoreg.networks.primitives import PRIMITIVES, register_primitive, usual_primitive, weight_count
 from autoreg.networks.registration import Registration, RegistrationNetwork
 from autoreg.networks.registry import NETWORKS, build_network
@@ -15,6 +15,7 @@ __all__ = [
     "NETWORKS",
     "PRIMITIVES",
     "RELAXATIONS",
+    "Activation",
     "Architecture",
     "Costs",
     "Edge",

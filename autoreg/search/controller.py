@@ -2,14 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from autoreg.errors import InputError
-from autoreg.networks import RELAXATIONS, Genotype, usual_primitive
+from autoreg.networks import RELAXATIONS, Activation, Genotype, usual_primitive
 from autoreg.registration.space import SearchSpace
 from autoreg.search.budget import Budget
 from autoreg.search.perturbation import importances
@@ -34,6 +34,9 @@ class SearchConfig:
     """Pairs of a weight step, over all workers."""
     learning_rate: float = 1e-3
     relaxation: str = "softmax"
+    """How the choice on an edge is mixed: `softmax`, `single-path` or `partial-channel`."""
+    activation: Activation = "inside"
+    """Primitives are activated each (`inside`), or together after their sum, with kernels merged (`after_sum`)."""
     upper_level: int = 1
     """Grid of the loss weights' objective: 0 the image's, 1 the half grid."""
     upper: UpperConfig = field(default_factory=UpperConfig)
@@ -67,11 +70,18 @@ class SearchConfig:
             raise InputError(f"search.warmup_rounds: expected 0 to {self.rounds} (rounds), got {self.warmup_rounds}")
         if self.relaxation not in RELAXATIONS:
             raise InputError(f"search.relaxation: expected one of {', '.join(RELAXATIONS)}, got {self.relaxation!r}")
-        if self.removal and (self.relaxation != "softmax" or self.upper.levels == "loss_weights"):
+        if self.activation not in get_args(Activation):
+            known = ", ".join(get_args(Activation))
+            raise InputError(f"search.activation: expected one of {known}, got {self.activation!r}")
+        if self.removal and (self.relaxation == "single-path" or self.upper.levels == "loss_weights"):
             got = f"{self.relaxation}, {self.upper.levels}"
-            raise InputError(f"search.removal: expected relaxation softmax and a searched alpha, got {got}")
-        if self.upper.paths == "full" and self.relaxation != "softmax":
-            raise InputError(f"search.upper.paths: full needs relaxation softmax, got {self.relaxation}")
+            raise InputError(
+                f"search.removal: expected relaxation softmax or partial-channel and a searched alpha, got {got}"
+            )
+        if self.upper.paths == "full" and self.relaxation == "single-path":
+            raise InputError(
+                f"search.upper.paths: full needs relaxation softmax or partial-channel, got {self.relaxation}"
+            )
         unrolled = "unrolled" in (self.upper.alpha_estimator, self.upper.loss_weights_estimator)
         if unrolled and self.upper.horizon > self.steps_per_round:
             expected = f"expected at most {self.steps_per_round} (steps_per_round) for unrolled"

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from autoreg.networks import Activation
 from autoreg.registration.problem import Samplers
 from autoreg.registration.space import Term
 
@@ -27,6 +28,7 @@ class WorkerSpec:
     batch_size: int
     seed: int = 0
     relaxation: str = "softmax"
+    activation: Activation = "inside"
     betas: tuple[float, float] = (0.9, 0.999)
     clip: float = 5.0
     upper_level: int = 1
