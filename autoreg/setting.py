@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -82,7 +82,7 @@ def search_spec(config: Config, setting: Setting, space: SearchSpace, roles: Rol
     )
     return WorkerSpec(
         cache=str(setting.cache),
-        network={"supernet": {"architecture": asdict(space.architecture), "primitives": space.primitives}},
+        network={"supernet": space.choices.to_dict()},
         terms=space.terms,
         labels=tuple(setting.labels),
         samplers=samplers,

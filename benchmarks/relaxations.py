@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from autoreg.networks import RELAXATIONS
-from autoreg.networks.architecture import Edge
+from autoreg.networks.cells import Edge
 from autoreg.networks.mixed import PARTIAL, MixedOp
 
 SPACES = ((24, 32, 24), (48, 64, 48))

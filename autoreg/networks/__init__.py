@@ -1,7 +1,10 @@
 """Networks: primitives, cells, the supernet, genotypes and what is derived from them."""
 
-from autoreg.networks.architecture import Architecture, Edge
-from autoreg.networks.costs import Costs, best_within, measure_costs
+from autoreg.networks.architecture import Architecture
+from autoreg.networks.cells import CELLS, Edge, chain, register_cell
+from autoreg.networks.choices import Choices, choices_from_dict, topology_from_dict
+from autoreg.networks.costs import Costs, Surface, Table, measure_costs
+from autoreg.networks.expected import expected_cost
 from autoreg.networks.genotype import Genotype, architecture_from_dict, check_primitive
 from autoreg.networks.matching import MATCHES, register_match
 from autoreg.networks.mixed import RELAXATIONS, Activation, Gate
@@ -9,14 +12,19 @@ from autoreg.networks.primitives import PRIMITIVES, register_primitive, usual_pr
 from autoreg.networks.registration import Registration, RegistrationNetwork
 from autoreg.networks.registry import NETWORKS, build_network
 from autoreg.networks.supernet import Supernet
+from autoreg.networks.topology import Choice, Topology
+from autoreg.networks.within import best_choice, best_within
 
 __all__ = [
+    "CELLS",
     "MATCHES",
     "NETWORKS",
     "PRIMITIVES",
     "RELAXATIONS",
     "Activation",
     "Architecture",
+    "Choice",
+    "Choices",
     "Costs",
     "Edge",
     "Gate",
@@ -24,13 +32,22 @@ __all__ = [
     "Registration",
     "RegistrationNetwork",
     "Supernet",
+    "Surface",
+    "Table",
+    "Topology",
     "architecture_from_dict",
+    "best_choice",
     "best_within",
     "build_network",
+    "chain",
     "check_primitive",
+    "choices_from_dict",
+    "expected_cost",
     "measure_costs",
+    "register_cell",
     "register_match",
     "register_primitive",
+    "topology_from_dict",
     "usual_primitive",
     "weight_count",
 ]

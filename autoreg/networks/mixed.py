@@ -7,7 +7,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from autoreg.networks.architecture import Edge
+from autoreg.networks.cells import Edge
 from autoreg.networks.merging import Convolution, merged_sum
 from autoreg.networks.primitives import SLOPE, Activated, SeparableConv, make_primitive, over_channels
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from autoreg.errors import InputError
-from autoreg.networks import RELAXATIONS, Activation, Genotype, usual_primitive
+from autoreg.networks import RELAXATIONS, Activation, Genotype
 from autoreg.registration.space import SearchSpace
 from autoreg.search.budget import Budget
 from autoreg.search.perturbation import importances
@@ -102,15 +102,17 @@ class SearchDriver:
     def __init__(self, space: SearchSpace, config: SearchConfig, *, max_folds_percent: float, seed: int) -> None:
         self.space, self.config = space, config
         self.rounds = config.rounds
-        self.edges = [edge.name for edge in space.architecture.edges()]
+        self.choices = space.choices
         self.upper = UpperLevels(
-            (len(self.edges), len(space.primitives)),
+            self.choices.there.shape,
             [term.weight_range for term in space.terms],
             config.upper,
             max_folds_percent=max_folds_percent,
             seed=seed,
         )
-        self.budget = Budget(config.limits)
+        # short rows are filled up: softmax gives -inf nothing, and no gradient moves it
+        self.upper.alpha[~torch.from_numpy(self.choices.there)] = -torch.inf
+        self.budget = Budget(config.limits, self.choices)
         self.importances: Tensor | None = None
 
     def prepare(self, pool: Pool, image_shape: Sequence[int]) -> None:
@@ -156,16 +158,21 @@ class SearchDriver:
             pull, costs = self.budget.pull(self.upper.alpha)
         row |= self.upper.update(reports, pull) | costs
         row["alpha_entropy"] = self.upper.entropy()
-        shares = np.bincount(self.upper.probabilities().argmax(1), minlength=len(self.space.primitives)) / len(
-            self.edges
-        )
-        row |= {f"alpha_share.{p}": float(share) for p, share in zip(self.space.primitives, shares, strict=True)}
+        row |= self._shares()
         row |= {f"lambda.{name}": value for name, value in self.upper.loss_weights.named().items()}
         names = [term.name for term in self.space.terms]
         row |= {f"term.{n}": float(v) for n, v in zip(names, _sum(reports, "terms"), strict=True)}
-        for edge, probabilities in zip(self.edges, self.upper.probabilities(), strict=True):
-            row |= {f"alpha.{edge}.{p}": float(v) for p, v in zip(self.space.primitives, probabilities, strict=True)}
+        for choice, probabilities in zip(self.choices.rows, self.upper.probabilities(), strict=True):
+            named = zip(choice.options, probabilities, strict=False)  # shorter rows are filled up
+            row |= {f"alpha.{choice.name}.{option}": float(p) for option, p in named}
         return row | {"phase": "search" if index >= self.config.warmup_rounds else "warm-up"}
+
+    def _shares(self) -> Row:
+        """Share of the edges on which each primitive leads."""
+        primitives = self.space.primitives
+        leading = self.upper.probabilities()[: len(self.choices.edges)].argmax(1)
+        counts = np.bincount(leading, minlength=len(primitives)) / len(leading)
+        return {f"alpha_share.{p}": float(share) for p, share in zip(primitives, counts, strict=False)}
 
     def state(self) -> dict[str, Any]:
         return self.upper.state() | {"budget": self.budget.state()}
@@ -192,25 +199,24 @@ class SearchDriver:
         return found if self.importances is None else found | {"by removal": self._decoded(self.importances)}
 
     def default_genotype(self) -> Genotype:
-        """The usual primitive on every edge, or on as many as the budget allows."""
-        usual = self.space.primitives.index(usual_primitive(self.space.primitives))
+        """The stated architecture with the usual primitive everywhere, or as much of that as the budget allows."""
         scores = torch.zeros_like(self.upper.alpha)
-        scores[:, usual] = 1.0
+        scores[range(len(scores)), self.choices.usual()] = 1.0
         return self._decoded(scores)
 
     def fast_genotype(self, genotype: Genotype) -> Genotype:
         """The best by alpha among those whose choices take at most two thirds of the time of this one's."""
         ms = self.budget.costs["ms"]
-        room = ms.cheapest() + (ms.of(genotype, self.space.primitives) - ms.cheapest()) * 2 / 3
+        least = ms.cheapest(self.choices)
+        room = least + (ms.of(genotype) - least) * 2 / 3
         return self._decoded(self.upper.alpha.log_softmax(dim=1), {"ms": room})
 
     def costs(self, genotype: Genotype) -> dict[str, float]:
         """What a network costs, by measured kind; empty without a budget."""
-        return {kind: c.of(genotype, self.space.primitives) for kind, c in self.budget.costs.items()}
+        return {kind: c.of(genotype) for kind, c in self.budget.costs.items()}
 
     def _decoded(self, scores: Tensor, limits: dict[str, float] | None = None) -> Genotype:
-        chosen = self.budget.decode(scores, limits)
-        return Genotype.of_choices(self.space.architecture, self.space.primitives, chosen)
+        return self.choices.genotype(self.budget.decode(scores, limits))
 
 
 def _sum(reports: Sequence[RoundReport], field_name: str) -> np.ndarray:

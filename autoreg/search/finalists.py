@@ -56,6 +56,6 @@ def loss_weights_around(space: SearchSpace, winner: Finalist) -> list[Finalist]:
 
 def _different(finalists: list[Finalist]) -> list[Finalist]:
     def same(a: Finalist, b: Finalist) -> bool:
-        return a.genotype.edges == b.genotype.edges and a.loss_weights == b.loss_weights
+        return a.genotype == b.genotype and a.loss_weights == b.loss_weights
 
     return [f for i, f in enumerate(finalists) if not any(same(f, earlier) for earlier in finalists[:i])]

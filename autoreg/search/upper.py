@@ -57,7 +57,7 @@ class UpperLevels:
     """alpha and lambda with their optimisers, and the multiplier of the folding constraint.
 
     Args:
-        shape: (edges, primitives) of alpha.
+        shape: (rows, columns) of alpha.
         ranges: the loss terms' starts and ranges.
         max_folds_percent: the bound that the folding price enforces.
     """
@@ -131,13 +131,12 @@ class UpperLevels:
         self.folding_price = min(max(self.folding_price * float(np.exp(PRICE_STEP * excess)), low), high)
 
     def probabilities(self) -> np.ndarray:
-        """softmax(alpha), (edges, primitives)."""
+        """softmax(alpha), (rows, columns)."""
         return self.alpha.softmax(dim=1).numpy()
 
     def entropy(self) -> float:
-        """Mean entropy of the edges' choices in nats; log(primitives) is undecided."""
-        p = self.alpha.double().softmax(dim=1)
-        return float(-(p * p.log()).sum(1).mean())
+        """Mean entropy of the choices in nats; log(options) is undecided."""
+        return float(torch.special.entr(self.alpha.double().softmax(dim=1)).sum(1).mean())
 
     def state(self) -> dict[str, Any]:
         """Plain tensors and numbers for a checkpoint."""

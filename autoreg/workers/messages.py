@@ -21,7 +21,7 @@ class WorkerSpec:
     cache: str
     """Arrow file of volumes."""
     network: Mapping[str, Any]
-    """{"supernet": {"architecture", "primitives"}}, {"genotype": ...} or {"name": ...}."""
+    """{"supernet": plain choices}, {"genotype": ...} or {"name": ...}."""
     terms: tuple[Term, ...]
     labels: tuple[int, ...]
     samplers: Samplers

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from autoreg.data.shards import open_cache
 from autoreg.extensions import load_extensions
-from autoreg.networks import Costs, Supernet, architecture_from_dict, build_network, measure_costs
+from autoreg.networks import Costs, Supernet, build_network, choices_from_dict, measure_costs
 from autoreg.registration.objective import Objective
 from autoreg.registration.problem import RegistrationProblem, Shard, UpperObjective
 from autoreg.registration.score import register_pair, score_pair
@@ -135,11 +135,11 @@ class Worker:
 
     def measure_costs(self, image_shape: Sequence[int]) -> dict[str, Costs]:
         """What the choices of the supernet cost on this device, for images of this shape once padded."""
-        supernet = self.spec.network["supernet"]
-        architecture = architecture_from_dict(supernet["architecture"])
-        padded = [-(-n // architecture.multiple) * architecture.multiple for n in image_shape]
+        choices = choices_from_dict(self.spec.network["supernet"])
+        multiple = choices.largest.multiple
+        padded = [-(-n // multiple) * multiple for n in image_shape]
         with torch.random.fork_rng(devices=[]):
-            return measure_costs(architecture, supernet["primitives"], padded, self.device)
+            return measure_costs(choices, padded, self.device)
 
     def state(self) -> State:
         """A copy of weights and moments, the same on every worker."""
@@ -172,12 +172,8 @@ def _fresh_network(spec: WorkerSpec) -> nn.Module:
         torch.manual_seed(spec.seed)
         supernet = spec.network.get("supernet")
         if supernet:
-            network: nn.Module = Supernet(
-                architecture_from_dict(supernet["architecture"]),
-                supernet["primitives"],
-                relaxation=spec.relaxation,
-                activation=spec.activation,
-            )
+            choices = choices_from_dict(supernet)
+            network: nn.Module = Supernet(choices, relaxation=spec.relaxation, activation=spec.activation)
         else:
             network = build_network(spec.network)
     if any(p.ndim == 5 for p in network.parameters()):  # measured: 1.2 to 3 times faster convolutions on a CPU

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from autoreg.networks import RELAXATIONS
-from autoreg.networks.architecture import Edge
+from autoreg.networks.cells import Edge
 from autoreg.networks.merging import groups
 from autoreg.networks.mixed import MixedOp
 from autoreg.networks.primitives import PRIMITIVES, SLOPE, make_primitive

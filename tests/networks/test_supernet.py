@@ -4,12 +4,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from autoreg.networks import RELAXATIONS, Architecture, Gate, Genotype, Supernet, weight_count
-from autoreg.networks.architecture import Edge
+from autoreg.networks import RELAXATIONS, Architecture, Choices, Gate, Supernet, weight_count
+from autoreg.networks.cells import Edge
 from autoreg.networks.mixed import MixedOp
 
 PRIMITIVES = ("conv1", "sep3", "dil3")
 SMALL = Architecture(dims=2, feature_channels=(3, 4), feature_edges=2, deformation_channels=(6, 4))
+CHOICES = Choices(SMALL, PRIMITIVES)
 
 
 def seeded(seed: int = 0) -> torch.Generator:
@@ -40,9 +41,11 @@ def weights_of_choices(supernet: Supernet, chosen: dict[str, int]) -> dict[str, 
 def test_one_hot_gates_give_the_derived_network(active: str) -> None:
     alpha = random_alpha()
     chosen = alpha.argmax(1).tolist()
-    supernet, derived = Supernet(SMALL, PRIMITIVES), Genotype.of_choices(SMALL, PRIMITIVES, chosen).build()
+    supernet, derived = Supernet(CHOICES), CHOICES.genotype(chosen).build()
     assert len(set(chosen)) == len(PRIMITIVES)  # every primitive takes part
-    derived.load_state_dict(weights_of_choices(supernet, dict(zip(supernet.edge_names, chosen, strict=True))))
+    derived.load_state_dict(
+        weights_of_choices(supernet, dict(zip([edge.name for edge in SMALL.edges()], chosen, strict=True)))
+    )
     one_hot = torch.eye(len(PRIMITIVES))
     gates = [Gate(one_hot[i], (i,) if active == "one" else (0, 1, 2)) for i in chosen]
     pair = torch.rand(2, 1, 1, 8, 12, generator=seeded())
@@ -116,7 +119,8 @@ def test_partial_channels_mix_all_where_none_could_go_past(c_in: int, c_out: int
 
 def test_a_partial_supernet_is_small_and_reaches_every_weight() -> None:
     wide = Architecture(dims=2, feature_channels=(16, 32), feature_edges=2, deformation_channels=(48, 32))
-    whole, partial = Supernet(wide, PRIMITIVES), Supernet(wide, PRIMITIVES, relaxation="partial-channel")
+    whole = Supernet(Choices(wide, PRIMITIVES))
+    partial = Supernet(Choices(wide, PRIMITIVES), relaxation="partial-channel")
     assert weight_count(partial) < weight_count(whole) / 5
     alpha = random_alpha().float().requires_grad_()
     gates = RELAXATIONS["partial-channel"](alpha, seeded())
@@ -135,7 +139,7 @@ def test_what_is_no_option_is_not_computed_and_gets_no_gradient() -> None:
 
 
 def test_gates_are_required_and_do_not_stay() -> None:
-    supernet = Supernet(SMALL, PRIMITIVES)
+    supernet = Supernet(CHOICES)
     pair = torch.rand(2, 1, 1, 8, 12, generator=seeded())
     gates = RELAXATIONS["softmax"](random_alpha().float(), seeded())
     supernet(*pair, gates)
