@@ -7,7 +7,7 @@ from autoreg.networks.costs import Costs, Surface, Table, measure_costs
 from autoreg.networks.expected import expected_cost
 from autoreg.networks.genotype import Genotype, architecture_from_dict, check_primitive
 from autoreg.networks.matching import MATCHES, register_match
-from autoreg.networks.mixed import RELAXATIONS, Activation, Gate
+from autoreg.networks.mixed import ACTIVATIONS, RELAXATIONS, Gate
 from autoreg.networks.primitives import PRIMITIVES, register_primitive, usual_primitive, weight_count
 from autoreg.networks.registration import Registration, RegistrationNetwork
 from autoreg.networks.registry import NETWORKS, build_network
@@ -16,12 +16,12 @@ from autoreg.networks.topology import Choice, Topology
 from autoreg.networks.within import best_choice, best_within
 
 __all__ = [
+    "ACTIVATIONS",
     "CELLS",
     "MATCHES",
     "NETWORKS",
     "PRIMITIVES",
     "RELAXATIONS",
-    "Activation",
     "Architecture",
     "Choice",
     "Choices",

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -11,7 +10,7 @@ from autoreg.networks.cells import Edge
 from autoreg.networks.merging import Convolution, merged_sum
 from autoreg.networks.primitives import SLOPE, Activated, SeparableConv, make_primitive, over_channels
 
-Activation = Literal["inside", "after_sum"]
+ACTIVATIONS = ("inside", "after_sum")
 PARTIAL = 4
 """`partial-channel` mixes one channel in so many, as Xu et al. do on CIFAR-10,"""
 NARROWEST = 8
@@ -80,7 +79,7 @@ class MixedOp(nn.Module):
         dims: int,
         primitives: tuple[str, ...],
         *,
-        activation: Activation = "inside",
+        activation: str = "inside",
         partial: int = 1,
     ) -> None:
         super().__init__()

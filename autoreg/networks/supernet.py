@@ -6,7 +6,7 @@ from torch import nn
 
 from autoreg.networks.cells import Edge
 from autoreg.networks.choices import Choices
-from autoreg.networks.mixed import PARTIAL, Activation, Gate, MixedOp
+from autoreg.networks.mixed import PARTIAL, Gate, MixedOp
 from autoreg.networks.registration import DeformationCell, Registration, RegistrationNetwork
 from autoreg.networks.structure import GatedCell, Masks
 from autoreg.shapes import Image
@@ -21,7 +21,7 @@ class Supernet(nn.Module):
         activation: whether primitives are activated before they are summed or, where possible, after it.
     """
 
-    def __init__(self, choices: Choices, *, relaxation: str = "softmax", activation: Activation = "inside") -> None:
+    def __init__(self, choices: Choices, *, relaxation: str = "softmax", activation: str = "inside") -> None:
         super().__init__()
         self.choices = choices
         largest = choices.largest

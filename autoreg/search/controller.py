@@ -2,14 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, get_args
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from autoreg.errors import InputError
-from autoreg.networks import RELAXATIONS, Activation, Genotype
+from autoreg.networks import ACTIVATIONS, RELAXATIONS, Genotype
 from autoreg.registration.space import SearchSpace
 from autoreg.search.budget import Budget
 from autoreg.search.perturbation import importances
@@ -35,7 +35,7 @@ class SearchConfig:
     learning_rate: float = 1e-3
     relaxation: str = "softmax"
     """How the choice on an edge is mixed: `softmax`, `single-path` or `partial-channel`."""
-    activation: Activation = "inside"
+    activation: str = "inside"
     """Primitives are activated each (`inside`), or together after their sum, with kernels merged (`after_sum`)."""
     upper_level: int = 1
     """Grid of the loss weights' objective: 0 the image's, 1 the half grid."""
@@ -70,9 +70,8 @@ class SearchConfig:
             raise InputError(f"search.warmup_rounds: expected 0 to {self.rounds} (rounds), got {self.warmup_rounds}")
         if self.relaxation not in RELAXATIONS:
             raise InputError(f"search.relaxation: expected one of {', '.join(RELAXATIONS)}, got {self.relaxation!r}")
-        if self.activation not in get_args(Activation):
-            known = ", ".join(get_args(Activation))
-            raise InputError(f"search.activation: expected one of {known}, got {self.activation!r}")
+        if self.activation not in ACTIVATIONS:
+            raise InputError(f"search.activation: expected one of {', '.join(ACTIVATIONS)}, got {self.activation!r}")
         if self.removal and (self.relaxation == "single-path" or self.upper.levels == "loss_weights"):
             got = f"{self.relaxation}, {self.upper.levels}"
             raise InputError(

@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 
-from autoreg.networks import Activation
 from autoreg.registration.problem import Samplers
 from autoreg.registration.space import Term
 
@@ -28,7 +27,7 @@ class WorkerSpec:
     batch_size: int
     seed: int = 0
     relaxation: str = "softmax"
-    activation: Activation = "inside"
+    activation: str = "inside"
     betas: tuple[float, float] = (0.9, 0.999)
     clip: float = 5.0
     upper_level: int = 1
