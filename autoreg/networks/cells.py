@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import TypeVar
 
 from torch import nn
 
@@ -43,10 +44,11 @@ def chain(c_in: int, channels: Sequence[int], stride: int) -> list[Edge]:
 CELLS: dict[str, Cell] = {"chain": Cell(chain, lambda edges: nn.Sequential(*edges))}
 
 
-def register_cell(
-    name: str, *, edges: EdgesOfCell = chain
-) -> Callable[[Callable[[list[nn.Module]], nn.Module]], Callable[[list[nn.Module]], nn.Module]]:
-    """Decorator: makes a function from the edges' modules to a module a `cell` of architectures.
+Wiring = TypeVar("Wiring", bound=Callable[[list[nn.Module]], nn.Module])
+
+
+def register_cell(name: str, *, edges: EdgesOfCell = chain) -> Callable[[Wiring], Wiring]:
+    """Decorator: makes a module class, or a function to a module, of the edges' modules a `cell` of architectures.
 
     The module maps (b, c_in, *s) to (b, channels[-1], *s / stride). It must treat channels alike, so that one that is
     zero stays zero: then a search of channel widths and connections gives the network that it searched.
@@ -59,7 +61,7 @@ def register_cell(
     """
     check_new("cell", name, CELLS)
 
-    def keep(build: Callable[[list[nn.Module]], nn.Module]) -> Callable[[list[nn.Module]], nn.Module]:
+    def keep(build: Wiring) -> Wiring:
         CELLS[name] = Cell(edges, build)
         return build
 
