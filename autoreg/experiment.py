@@ -51,7 +51,7 @@ def search(
     space = load_space(config.space, dims=setting.dims)
     roles = setting.roles(config.seed)
     spec = search_spec(config, setting, space, roles)
-    driver = SearchDriver(space, config.search, max_folds_percent=config.score.max_folds_percent, seed=config.seed)
+    driver = SearchDriver(space, config.search, bounds=config.score.bounds, seed=config.seed)
     watch = watch or Watch()
     with open_run(_plan("search", config, setting, output), resume=resume, progress=watch.counter("search")) as run:
         write_yaml(output / "config.yaml", run.plan.config)

@@ -11,13 +11,14 @@ from autoreg.registration.space import SearchSpace
 
 LEARNING_RATE = "learning_rate"
 PRIMITIVE = "primitive"
+STRUCTURE = "structure"
 LAMBDA = "lambda."
 
 Parameters = dict[str, float | str]
 
 
-def study_ranges(space: SearchSpace, *, primitives: bool) -> dict[str, BaseDistribution]:
-    """Parameter name -> range: learning rate and loss weights log-uniform, the primitive of all edges if asked for.
+def study_ranges(space: SearchSpace, *, primitives: str) -> dict[str, BaseDistribution]:
+    """Parameter name -> range: learning rate and loss weights log-uniform, primitives as asked for (`TuneConfig`).
 
     The reference term has weight 1 and is not tuned.
     """
@@ -25,19 +26,17 @@ def study_ranges(space: SearchSpace, *, primitives: bool) -> dict[str, BaseDistr
     for term in space.terms:
         if not term.reference:
             ranges[LAMBDA + term.name] = FloatDistribution(term.low, term.high, log=True)
-    if primitives:
-        ranges[PRIMITIVE] = CategoricalDistribution(space.primitives)
-    return ranges
+    return ranges | {
+        name: CategoricalDistribution(options) for name, (options, _) in _choices(space, primitives).items()
+    }
 
 
-def first_parameters(space: SearchSpace, *, learning_rate: float, primitives: bool) -> Parameters:
+def first_parameters(space: SearchSpace, *, learning_rate: float, primitives: str) -> Parameters:
     """What a person tries first: the space's starts and the configuration's learning rate, inside its range."""
     low, high = space.learning_rate
     first: Parameters = {LEARNING_RATE: min(max(learning_rate, low), high)}
     first |= {LAMBDA + term.name: term.start for term in space.terms if not term.reference}
-    if primitives:
-        first[PRIMITIVE] = usual_primitive(space.primitives)
-    return first
+    return first | {name: usual for name, (_, usual) in _choices(space, primitives).items()}
 
 
 def loss_weights(parameters: Mapping[str, Any], space: SearchSpace) -> dict[str, float]:
@@ -46,7 +45,25 @@ def loss_weights(parameters: Mapping[str, Any], space: SearchSpace) -> dict[str,
 
 
 def network(parameters: Mapping[str, Any], space: SearchSpace, name: str) -> dict[str, Any]:
-    """The network that a trial trains: its one primitive on every edge, or the network called `name`."""
+    """The network that a trial trains: of the options it chose, or the network called `name`."""
     if PRIMITIVE in parameters:
         return {"genotype": Genotype.uniform(space.architecture, str(parameters[PRIMITIVE])).to_dict()}
+    names, rows = _each(space), space.choices.rows
+    if all(name in parameters for name in names):
+        chosen = [row.options.index(str(parameters[name])) for name, row in zip(names, rows, strict=True)]
+        return {"genotype": space.choices.genotype(chosen).to_dict()}
     return {"name": name, "architecture": asdict(space.architecture)}
+
+
+def _choices(space: SearchSpace, primitives: str) -> dict[str, tuple[tuple[str, ...], str]]:
+    """Parameter -> its options and the usual one: none, the primitive of all edges, or every choice of the search."""
+    if primitives == "one":
+        return {PRIMITIVE: (space.primitives, usual_primitive(space.primitives))}
+    rows = zip(_each(space), space.choices.rows, space.choices.usual(), strict=True)
+    return {} if primitives == "fixed" else {name: (row.options, row.options[usual]) for name, row, usual in rows}
+
+
+def _each(space: SearchSpace) -> list[str]:
+    """Parameters of every choice, in alpha's order."""
+    edges = len(space.choices.edges)
+    return [f"{PRIMITIVE if i < edges else STRUCTURE}.{row.name}" for i, row in enumerate(space.choices.rows)]

@@ -1,17 +1,17 @@
 """Registration stated as three levels: what a worker's share of each objective is."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 
 from autoreg.data.volume import Volume
-from autoreg.metrics import folds_percent
 from autoreg.networks import RELAXATIONS, Registration, Supernet
 from autoreg.registration.batch import PairBatch, augmented, load_batch
-from autoreg.registration.objective import Objective
+from autoreg.registration.objective import BOUNDED, Objective, displacement_at
+from autoreg.trilevel import Output
 
 Pair = tuple[str, str]
 
@@ -44,12 +44,12 @@ class Shard:
 
 @dataclass(frozen=True)
 class UpperObjective:
-    """S, the objective of the loss weights: soft Dice of foreground labels, with a price on folding."""
+    """S, the objective of the loss weights: soft Dice of foreground labels, with a price on what is bounded."""
 
     level: int = 1
     """Grid on which it is measured."""
-    folding_price: float = 0.0
-    """Multiplier of the folding constraint; the controller moves it."""
+    prices: Mapping[str, float] = field(default_factory=dict[str, float])
+    """Bounded figure (see `BOUNDED`) -> what a unit of its stand-in costs; the controller moves it."""
 
 
 class RegistrationProblem:
@@ -99,7 +99,18 @@ class RegistrationProblem:
         return self._weights
 
     def train_terms(self, alpha: Tensor | None, step: int) -> Tensor:
-        return self._share(self.samplers.weights, alpha, step, self.objective.terms_of, augment=self.augment)
+        output = self.train_output(alpha, step)
+        return output.terms(output.values)
+
+    def train_output(self, alpha: Tensor | None, step: int) -> Output:
+        batch, fraction = self._own(self.samplers.weights, step, augment=self.augment)
+        registration = self.register(batch, alpha, step)
+
+        def terms(values: Sequence[Tensor]) -> Tensor:
+            seen = Registration(values[0], tuple(values[1:]))
+            return self.objective.terms_of(batch, seen) * fraction
+
+        return Output([registration.displacement, *registration.levels], terms)
 
     def architecture_terms(self, alpha: Tensor, step: int) -> Tensor:
         return self._share(_need(self.samplers.architecture, "architecture"), alpha, step, self.objective.terms_of)
@@ -108,12 +119,17 @@ class RegistrationProblem:
         parts: dict[str, float] = {}
 
         def measure(batch: PairBatch, registration: Registration) -> Tensor:
-            overlap, folding = self.objective.overlap_and_folding(batch, registration, level=self.upper.level)
+            value = self.objective.overlap(batch, registration, level=self.upper.level)
+            parts["dice"] = 1 - float(value.detach())
             fields = registration.displacement.detach()
-            parts["dice"] = 1 - float(overlap.detach())
-            parts["folding"] = float(folding.detach())
-            parts["folds_percent"] = sum(folds_percent(u) for u in fields) / len(fields)
-            return overlap + self.upper.folding_price * folding
+            coarse = displacement_at(registration, self.upper.level)
+            for name, price in self.upper.prices.items():
+                figure, stand_in = BOUNDED[name]
+                amount = stand_in(coarse).mean()
+                parts[name] = sum(figure(u) for u in fields) / len(fields)
+                parts[f"stand_in.{name}"] = float(amount.detach())
+                value = value + price * amount
+            return value
 
         pairs = _need(self.samplers.loss_weights, "loss_weights")
         share = self._share(pairs, alpha, step, measure)
@@ -130,20 +146,19 @@ class RegistrationProblem:
         return self.network(batch.fixed.image, batch.moving.image, self.relaxation(alpha, generator))
 
     def _share(
-        self,
-        sampler: Sampler,
-        alpha: Tensor | None,
-        step: int,
-        measure: Callable[[PairBatch, Registration], Tensor],
-        *,
-        augment: bool = False,
+        self, sampler: Sampler, alpha: Tensor | None, step: int, measure: Callable[[PairBatch, Registration], Tensor]
     ) -> Tensor:
+        batch, fraction = self._own(sampler, step)
+        return measure(batch, self.register(batch, alpha, step)) * fraction
+
+    def _own(self, sampler: Sampler, step: int, *, augment: bool = False) -> tuple[PairBatch, float]:
+        """This worker's pairs of a global batch, and the fraction of the batch that they are."""
         own = self.shard.of(sampler.batch(step, self.batch_size))
         batch = load_batch(self.volumes, own, multiple=int(self.network.multiple), device=self.device)  # type: ignore[arg-type]
         if augment:
             places = range(self.shard.index, self.batch_size, self.shard.count)
             batch = augmented(batch, [self.seed * 1_000_003 + step * self.batch_size + place for place in places])
-        return measure(batch, self.register(batch, alpha, step)) * (len(own) / self.batch_size)
+        return batch, len(own) / self.batch_size
 
 
 def _need(sampler: Sampler | None, role: str) -> Sampler:

@@ -1,6 +1,6 @@
 """The triple-level search: what each round does, and how alpha and lambda answer."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -93,12 +93,12 @@ class SearchDriver:
     Args:
         space: what may vary.
         config: schedule and learning rates.
-        max_folds_percent: bound of the folding constraint in the loss weights' objective.
+        bounds: figures that the labels' objective must keep under these values.
     """
 
     phase = "search"
 
-    def __init__(self, space: SearchSpace, config: SearchConfig, *, max_folds_percent: float, seed: int) -> None:
+    def __init__(self, space: SearchSpace, config: SearchConfig, *, bounds: Mapping[str, float], seed: int) -> None:
         self.space, self.config = space, config
         self.rounds = config.rounds
         self.choices = space.choices
@@ -106,7 +106,7 @@ class SearchDriver:
             self.choices.there.shape,
             [term.weight_range for term in space.terms],
             config.upper,
-            max_folds_percent=max_folds_percent,
+            bounds=bounds,
             seed=seed,
         )
         # short rows are filled up: softmax gives -inf nothing, and no gradient moves it
@@ -134,7 +134,7 @@ class SearchDriver:
             loss_weights_estimator=upper.loss_weights_estimator,
             horizon=upper.horizon,
             alpha_step=upper.alpha_learning_rate * (1 - MOMENTUM) if upper.paths == "full" else None,
-            folding_price=self.upper.folding_price,
+            prices=self.upper.prices(),
         )
 
     def _moving(self, index: int) -> tuple[bool, bool]:

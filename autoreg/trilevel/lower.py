@@ -32,8 +32,12 @@ class Step:
     count: int
     """Steps so far, this one included."""
     learning_rate: float
+    length: float
+    """|w' - w|, how far the weights went."""
     by_term: tuple[Vector, ...] = ()
     """grad_w l_i at `before`, of this worker's share; only where it was asked for."""
+    by_output: tuple[Vector, ...] = ()
+    """dl_i/d output at `before`, of this worker's share; only where it was asked for."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +73,13 @@ class LowerStep:
         return used, norm
 
     def record(
-        self, gradient: Sequence[Tensor], learning_rate: float, *, batch: int, by_term: Sequence[Vector] = ()
+        self,
+        gradient: Sequence[Tensor],
+        learning_rate: float,
+        *,
+        batch: int,
+        by_term: Sequence[Vector] = (),
+        by_output: Sequence[Vector] = (),
     ) -> Step:
         """`apply`, and what the way back needs."""
         before = [w.detach().clone() for w in self.weights]
@@ -84,7 +94,9 @@ class LowerStep:
             exp_avg_sq=state["exp_avg_sq"],
             count=state["step"],
             learning_rate=learning_rate,
+            length=float(vector_norm([w.detach() - b for w, b in zip(self.weights, before, strict=True)])),
             by_term=tuple(by_term),
+            by_output=tuple(by_output),
         )
 
     def pull_back(self, step: Step, after: Adjoint) -> tuple[Vector, Adjoint]:

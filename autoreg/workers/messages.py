@@ -51,10 +51,11 @@ class RoundTask:
     update_alpha: bool = False
     update_loss_weights: bool = False
     alpha_estimator: str = "darts_fd"
-    loss_weights_estimator: str = "dot_product"
+    loss_weights_estimator: str = "through_output"
     horizon: int = 1
     alpha_step: float | None = None
-    folding_price: float = 0.0
+    prices: Mapping[str, float] = field(default_factory=dict)
+    """Bounded figure -> its price in the loss weights' objective."""
 
 
 @dataclass(frozen=True)

@@ -75,7 +75,7 @@ class Worker:
     def run_round(self, task: RoundTask) -> RoundReport:
         """Train K steps and report this worker's share. Raises DivergedError."""
         start = time.perf_counter()
-        self.problem.upper = UpperObjective(self.spec.upper_level, task.folding_price)
+        self.problem.upper = UpperObjective(self.spec.upper_level, task.prices)
         alpha = None if task.alpha is None else _tensor(task.alpha, self.device)
         parts = solve_round(
             self.problem,

@@ -85,16 +85,8 @@ def test_dice_by_hand() -> None:
     batch = batch_of(scan(image, labels=fixed), scan(image, labels=moving))
     for level in (0, 1):
         assert measure(Term("t", "dice", level=level), batch, field()) == pytest.approx(1 - (2 / 3 + 1) / 2, rel=1e-6)
-    overlap, folding = Objective([], (1,)).overlap_and_folding(batch, field(), level=1)
-    assert (overlap.item(), folding.item()) == (pytest.approx(1 / 3, rel=1e-6), 0.0)
+    assert Objective([], (1,)).overlap(batch, field(), level=1).item() == pytest.approx(1 / 3, rel=1e-6)
     assert measure(Term("t", "dice"), batch_of(scan(image), scan(image, labels=moving)), field()) == 0.0
-
-
-def test_folding_is_seen_on_its_level() -> None:
-    image, labels = random_image(0), np.ones(SPACE, np.int16)
-    batch = batch_of(scan(image, labels=labels), scan(image, labels=labels))
-    _, folding = Objective([], (1,)).overlap_and_folding(batch, field(slope=-2.0), level=1)
-    assert folding.item() == pytest.approx(0.1 + 1)  # margin - J with J = 1 - 2
 
 
 @pytest.mark.parametrize("kind", ["mse", "lncc", "mi"])

@@ -21,7 +21,7 @@ SHORT = SearchConfig(rounds=4, warmup_rounds=1, steps_per_round=2, learning_rate
 
 def run(config: Config, setting: Setting, space: SearchSpace) -> tuple[SearchDriver, list[dict]]:
     """A search without a folder: the driver afterwards, and its rows."""
-    driver = SearchDriver(space, config.search, max_folds_percent=0.3, seed=0)
+    driver = SearchDriver(space, config.search, bounds={"folds_percent": 0.3}, seed=0)
     local = replace(config, workers=replace(config.workers, local=True, count=1))
     with open_pool(search_spec(local, setting, space, setting.roles(0)), local, None) as pool:
         driver.prepare(pool, setting.image_shape)
@@ -46,7 +46,7 @@ def test_structure_is_searched_with_the_primitives(smoke_setting, relaxation: st
     )
     alpha, there = driver.upper.alpha.numpy(), space.choices.there
     assert np.array_equal(np.isfinite(alpha), there)
-    start = SearchDriver(space, SHORT, max_folds_percent=0.3, seed=0).upper.alpha.numpy()
+    start = SearchDriver(space, SHORT, bounds={"folds_percent": 0.3}, seed=0).upper.alpha.numpy()
     assert (alpha != start)[there].all()
     assert np.isfinite([v for v in rows[-1].values() if isinstance(v, float)]).all()
     assert sum(rows[-1][f"alpha.levels.{n}"] for n in (1, 2)) == pytest.approx(1)
@@ -62,7 +62,7 @@ def test_structure_is_searched_with_the_primitives(smoke_setting, relaxation: st
 def test_a_resumed_driver_goes_on_alike(smoke_setting) -> None:
     config, setting, space = smoke_setting
     driver, _ = run(replace(config, search=replace(SHORT, max_params=9000)), setting, small_topology(space))
-    again = SearchDriver(small_topology(space), driver.config, max_folds_percent=0.3, seed=1)
+    again = SearchDriver(small_topology(space), driver.config, bounds={"folds_percent": 0.3}, seed=1)
     again.load(driver.state())
     assert torch.equal(again.upper.alpha, driver.upper.alpha)
     assert again.genotypes() == driver.genotypes()

@@ -24,7 +24,7 @@ def task(**changes: object) -> RoundTask:
         "alpha": ALPHA,
         "update_alpha": True,
         "update_loss_weights": True,
-        "folding_price": 10.0,
+        "prices": {"folds_percent": 10.0},
     }
     return RoundTask(**(values | changes))  # type: ignore[arg-type]
 
