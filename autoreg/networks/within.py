@@ -1,7 +1,9 @@
 """The best choice within budgets."""
 
-import heapq
+import itertools
+import math
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -15,11 +17,11 @@ _STRUCTURES = 2000
 def best_choice(
     choices: Choices, scores: np.ndarray, costs: Mapping[str, Costs], budgets: Mapping[str, float]
 ) -> list[int]:
-    """An option for every row: the largest sum of `scores` (rows, columns) whose network keeps all budgets.
+    """An option for every row: a large sum of `scores` (rows, columns) whose network keeps all budgets.
 
-    Structures are tried from the best score down, each with the best primitives for it, until no later one can win;
-    after 2000 only the smallest one (every first option) is tried. An edge that a network has not counts with its
-    best score, so that leaving it out is no gain.
+    The largest where there are at most 2000 structures. Of more, those on the way from the best-scored one to the
+    smallest, one row at a time where most cost is saved for least score; then single rows change while that helps.
+    An edge that a network has not counts with its best score, so that leaving it out is no gain.
 
     Raises:
         ValueError: no choice stays within the budgets; names the budget and the least possible.
@@ -31,19 +33,12 @@ def best_choice(
         least = costs[kind].cheapest(choices)
         if least > budget:
             raise ValueError(f"{kind}: expected a budget of at least {least:.4g}, got {budget:g}")
-    of_edges = scores[: len(choices.edges)]
-    most = float(of_edges.max(axis=1).sum())
-    best, found = -np.inf, None
-    for structure, score in _structures(choices, scores[len(choices.edges) :]):
-        if score + most <= best:
-            break
-        chosen = _complete(choices, structure, of_edges, costs, budgets)
-        total = -np.inf if chosen is None else float(scores[np.arange(len(scores)), chosen].sum())
-        if total > best:
-            best, found = total, chosen
-    if found is None:
+    search = _Structures(choices, scores, costs, budgets)
+    few = math.prod(len(row.options) for row in choices.structure) <= _STRUCTURES
+    chosen = search.best_of_all() if few else search.best_nearby()
+    if chosen is None:
         raise ValueError(f"{', '.join(budgets)}: no network keeps all of these budgets together")
-    return found
+    return chosen
 
 
 def best_within(scores: np.ndarray, tables: Mapping[str, Table], budgets: Mapping[str, float]) -> list[int] | None:
@@ -75,47 +70,84 @@ def best_within(scores: np.ndarray, tables: Mapping[str, Table], budgets: Mappin
     return chosen[::-1]
 
 
-def _complete(
-    choices: Choices,
-    structure: Sequence[int],
-    scores: np.ndarray,
-    costs: Mapping[str, Costs],
-    budgets: Mapping[str, float],
-) -> list[int] | None:
-    """A structure with the best primitives that keep the budgets; edges that it has not get their best score."""
-    chosen = [*scores.argmax(axis=1).tolist(), *structure]
-    architecture = choices.genotype(chosen).architecture
-    names = [edge.name for edge in architecture.edges()]
-    rows = [row for row, edge in enumerate(choices.edges) if edge.name in names]
-    tables = {kind: costs[kind].table(architecture, choices.primitives) for kind in budgets}
-    primitives = best_within(scores[rows, : len(choices.primitives)], tables, budgets)
-    if primitives is None:
+@dataclass(frozen=True)
+class _Structures:
+    """Ways through the structural options; each is filled with the best primitives that keep the budgets."""
+
+    choices: Choices
+    scores: np.ndarray
+    costs: Mapping[str, Costs]
+    budgets: Mapping[str, float]
+
+    def best_of_all(self) -> list[int] | None:
+        of_edges = self.scores[: len(self.choices.edges)]
+        most = float(of_edges.max(axis=1).sum())
+        every = itertools.product(*[range(len(row.options)) for row in self.choices.structure])
+        best, found = -np.inf, None
+        for structure in sorted(every, key=self._score, reverse=True):
+            if self._score(structure) + most <= best:
+                break  # and so for all that follow
+            chosen = self._filled(structure)
+            if self._total(chosen) > best:
+                best, found = self._total(chosen), chosen
+        return found
+
+    def best_nearby(self) -> list[int] | None:
+        structure = tuple(int(i) for i in self.scores[len(self.choices.edges) :].argmax(axis=1))
+        found = self._filled(structure)
+        while any(structure):
+            structure = max(self._smaller(structure), key=lambda other: self._gain(structure, other))
+            found = max(found, self._filled(structure), key=self._total)
+        while found is not None:
+            own = found[len(self.choices.edges) :]
+            better = max(map(self._filled, self._changed(own)), key=self._total)
+            if self._total(better) <= self._total(found):
+                return found
+            found = better
         return None
-    for row, primitive in zip(rows, primitives, strict=True):
-        chosen[row] = primitive
-    return chosen
 
+    def _smaller(self, structure: Sequence[int]) -> Iterator[tuple[int, ...]]:
+        """Every structure with one row at its next smaller option."""
+        for row, option in enumerate(structure):
+            if option:
+                yield (*structure[:row], option - 1, *structure[row + 1 :])
 
-def _structures(choices: Choices, scores: np.ndarray) -> Iterator[tuple[list[int], float]]:
-    """Options of the structural rows with the sum of their scores, best first; in the end the smallest structure."""
-    ranked = [
-        [int(i) for i in np.argsort(-row, kind="stable")[: len(c.options)]]
-        for row, c in zip(scores, choices.structure, strict=True)
-    ]
+    def _changed(self, structure: Sequence[int]) -> Iterator[tuple[int, ...]]:
+        """Every structure with one row at another option."""
+        for row, choice in enumerate(self.choices.structure):
+            for option in range(len(choice.options)):
+                if option != structure[row]:
+                    yield (*structure[:row], option, *structure[row + 1 :])
 
-    def entry(ranks: tuple[int, ...]) -> tuple[float, tuple[int, ...]]:
-        return (-float(sum(row[order[r]] for row, order, r in zip(scores, ranked, ranks, strict=True))), ranks)
+    def _gain(self, larger: Sequence[int], smaller: Sequence[int]) -> float:
+        """Use of the budgets saved for a unit of score."""
+        return (self._use(larger) - self._use(smaller)) / max(self._score(larger) - self._score(smaller), 1e-6)
 
-    queue = [entry((0,) * len(ranked))]
-    seen = {queue[0][1]}
-    for _ in range(_STRUCTURES):
-        if not queue:
-            return
-        cost, ranks = heapq.heappop(queue)
-        yield [order[r] for order, r in zip(ranked, ranks, strict=True)], -cost
-        for row, rank in enumerate(ranks):
-            later = (*ranks[:row], rank + 1, *ranks[row + 1 :])
-            if rank + 1 < len(ranked[row]) and later not in seen:
-                seen.add(later)
-                heapq.heappush(queue, entry(later))
-    yield [0] * len(ranked), float(scores[:, 0].sum()) if len(ranked) else 0.0
+    def _use(self, structure: Sequence[int]) -> float:
+        genotype = self.choices.genotype(self._unbounded(structure))
+        return max(self.costs[kind].of(genotype) / budget for kind, budget in self.budgets.items())
+
+    def _score(self, structure: Sequence[int]) -> float:
+        rows = self.scores[len(self.choices.edges) :]
+        return float(sum(row[option] for row, option in zip(rows, structure, strict=True)))
+
+    def _total(self, chosen: Sequence[int] | None) -> float:
+        return -np.inf if chosen is None else float(self.scores[np.arange(len(self.scores)), chosen].sum())
+
+    def _unbounded(self, structure: Sequence[int]) -> list[int]:
+        return [*self.scores[: len(self.choices.edges)].argmax(axis=1).tolist(), *structure]
+
+    def _filled(self, structure: Sequence[int]) -> list[int] | None:
+        """The structure with the best primitives that keep the budgets; edges that it has not get their best score."""
+        chosen = self._unbounded(structure)
+        architecture = self.choices.genotype(chosen).architecture
+        names = {edge.name for edge in architecture.edges()}
+        rows = [row for row, edge in enumerate(self.choices.edges) if edge.name in names]
+        primitives = self.choices.primitives
+        tables = {kind: self.costs[kind].table(architecture, primitives) for kind in self.budgets}
+        found = best_within(self.scores[rows, : len(primitives)], tables, self.budgets)
+        if found is None:
+            return None
+        for row, primitive in zip(rows, found, strict=True):
+            chosen[row] = primitive
+        return chosen

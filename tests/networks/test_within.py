@@ -5,6 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
+import autoreg.networks.within as within
 from autoreg.networks import (
     Architecture,
     Choices,
@@ -80,6 +81,21 @@ def test_structure_and_primitives_together_are_those_of_trying_all(params, seed:
     assert params["params"].of(CHOICES.genotype(chosen)) <= limit
     allowed = [c for c, cost in zip(every, costs, strict=True) if cost <= limit * 0.998]
     assert total(scores, chosen) >= max(total(scores, c) for c in allowed) - 1e-12
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_where_there_are_too_many_structures_the_way_down_is_nearly_as_good(params, seed: int, monkeypatch) -> None:
+    scores = np.log(np.random.default_rng(seed).dirichlet((1, 1), size=len(CHOICES.rows)))
+    cheapest = params["params"].cheapest(CHOICES)
+    for part in (0.0, 0.1, 0.4):
+        largest = params["params"].of(CHOICES.genotype([1] * len(CHOICES.rows)))
+        budget = {"params": cheapest + part * (largest - cheapest) + 1e-6}
+        exact = best_choice(CHOICES, scores, params, budget)
+        monkeypatch.setattr(within, "_STRUCTURES", 0)
+        chosen = best_choice(CHOICES, scores, params, budget)
+        monkeypatch.undo()
+        assert params["params"].of(CHOICES.genotype(chosen)) <= budget["params"]
+        assert total(scores, exact) - 1.0 <= total(scores, chosen) <= total(scores, exact) + 1e-9
 
 
 def test_without_a_budget_it_is_the_argmax() -> None:
