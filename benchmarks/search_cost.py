@@ -36,15 +36,15 @@ def rounds(setting: Setting, config: Config) -> dict[str, tuple[int, Callable[[]
     space = load_space(config.space, dims=setting.dims)
     roles = setting.roles(0)
     weights = LossWeights([term.weight_range for term in space.terms]).values().numpy()
-    alpha = np.zeros((len(space.architecture.edges()), len(space.primitives)), dtype=np.float32)
+    alpha = np.where(space.choices.there, 0.0, -np.inf).astype(np.float32)
 
     def plain(steps: int) -> Callable[[], RoundReport]:
         network = {"name": "all-conv3", "architecture": asdict(space.architecture)}
         worker = Worker(training_spec(config, setting, space, roles, network))
         return lambda: worker.run_round(RoundTask(0, 0, (1e-4,) * steps, weights))
 
-    def search(relaxation: str, steps: int, **task: object) -> Callable[[], RoundReport]:
-        chosen = replace(config, search=replace(config.search, relaxation=relaxation))
+    def search(relaxation: str, steps: int, activation: str = "inside", **task: object) -> Callable[[], RoundReport]:
+        chosen = replace(config, search=replace(config.search, relaxation=relaxation, activation=activation))
         worker = Worker(search_spec(chosen, setting, space, roles))
         return lambda: worker.run_round(RoundTask(0, 0, (1e-4,) * steps, weights, alpha, **task))  # type: ignore[arg-type]
 
@@ -54,6 +54,9 @@ def rounds(setting: Setting, config: Config) -> dict[str, tuple[int, Callable[[]
         "softmax, K=4": (4, search("softmax", 4, **UPPER)),
         "softmax, K=4, lambda by forward passes": (4, search("softmax", 4, **UPPER, **FORWARD_ONLY)),
         "softmax, K=4, both paths": (4, search("softmax", 4, **UPPER, **FULL)),
+        "softmax, kernels merged, K=4": (4, search("softmax", 4, "after_sum", **UPPER)),
+        "partial-channel, weights only": (4, search("partial-channel", 4)),
+        "partial-channel, K=4": (4, search("partial-channel", 4, **UPPER)),
         "single-path, weights only": (4, search("single-path", 4)),
         "single-path, K=4": (4, search("single-path", 4, **UPPER)),
         "single-path, K=4, lambda by forward passes": (4, search("single-path", 4, **UPPER, **FORWARD_ONLY)),
