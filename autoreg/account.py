@@ -59,8 +59,8 @@ def describe(config: Config, dataset: Path | None, folder: Path, command: str) -
         "data set": f"{setting.dataset.name}, {len(setting.volumes)} volumes",
         "subjects": ", ".join(f"{name} {size}" for name, size in sizes.items()),
         "shared": "; ".join(roles.notes) or "nothing",
-        "space": f"{space.name}: {len(space.architecture.edges())} edges, {len(space.primitives)} primitives, "
-        f"terms {', '.join(term.name for term in space.terms)}",
+        "space": f"{space.name}: {len(space.choices.edges)} edges, {len(space.primitives)} primitives, "
+        f"{len(space.choices.structure)} structural choices, terms {', '.join(term.name for term in space.terms)}",
         "budget": budget,
         "workers": f"{workers}, each {config.workers.threads} threads and {config.workers.gpus:g} GPUs",
     }

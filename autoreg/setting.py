@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -75,9 +75,8 @@ def open_setting(config: Config, dataset: str | Path | None) -> Setting:
 
 def search_spec(config: Config, setting: Setting, space: SearchSpace, roles: Roles) -> WorkerSpec:
     """Workers of a search: the supernet or the network whose loss weights are searched, and pairs for each level."""
-    network = {"supernet": {"architecture": asdict(space.architecture), "primitives": space.primitives}}
-    if config.search.network:
-        network = space.named_network(config.search.network)
+    named = config.search.network
+    network = space.named_network(named) if named else {"supernet": space.choices.to_dict()}
     samplers = Samplers(
         weights=PairSampler(setting.dataset, roles.weights, seed=config.seed),
         architecture=PairSampler(setting.dataset, roles.architecture, seed=config.seed + 1),
@@ -92,6 +91,7 @@ def search_spec(config: Config, setting: Setting, space: SearchSpace, roles: Rol
         batch_size=config.search.batch_size,
         seed=config.seed,
         relaxation=config.search.relaxation,
+        activation=config.search.activation,
         upper_level=config.search.upper_level,
         extensions=loaded_extensions(),
         average_every=config.workers.average_every,

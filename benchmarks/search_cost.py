@@ -29,7 +29,7 @@ from autoreg.workers.worker import Worker
 UPPER = {"update_alpha": True, "update_loss_weights": True}
 FULL = {"alpha_step": 0.15}
 BY_TERM = {"loss_weights_estimator": "dot_product"}
-RELAXATIONS = ("softmax", "single-path")
+RELAXATIONS = ("softmax", "partial-channel", "single-path")
 
 
 def rounds(setting: Setting, config: Config) -> dict[str, tuple[int, Callable[[], RoundReport]]]:
@@ -37,15 +37,15 @@ def rounds(setting: Setting, config: Config) -> dict[str, tuple[int, Callable[[]
     space = load_space(config.space, dims=setting.dims)
     roles = setting.roles(0)
     weights = LossWeights([term.weight_range for term in space.terms]).values().numpy()
-    alpha = np.zeros((len(space.architecture.edges()), len(space.primitives)), dtype=np.float32)
+    alpha = np.where(space.choices.there, 0.0, -np.inf).astype(np.float32)
 
     def plain(steps: int) -> Callable[[], RoundReport]:
         network = {"name": "all-conv3", "architecture": asdict(space.architecture)}
         worker = Worker(training_spec(config, setting, space, roles, network))
         return lambda: worker.run_round(RoundTask(0, 0, (1e-4,) * steps, weights))[0]
 
-    def search(relaxation: str, steps: int, **task: object) -> Callable[[], RoundReport]:
-        chosen = replace(config, search=replace(config.search, relaxation=relaxation))
+    def search(relaxation: str, steps: int, activation: str = "inside", **task: object) -> Callable[[], RoundReport]:
+        chosen = replace(config, search=replace(config.search, relaxation=relaxation, activation=activation))
         worker = Worker(search_spec(chosen, setting, space, roles))
         return lambda: worker.run_round(RoundTask(0, 0, (1e-4,) * steps, weights, alpha, **task))[0]  # type: ignore[arg-type]
 
@@ -55,7 +55,8 @@ def rounds(setting: Setting, config: Config) -> dict[str, tuple[int, Callable[[]
         variants[f"{relaxation}, K=4, a backward pass a term"] = (4, search(relaxation, 4, **UPPER, **BY_TERM))
         for steps in (4, 12, 20):
             variants[f"{relaxation}, K={steps}"] = (steps, search(relaxation, steps, **UPPER))
-    return variants | {"softmax, K=4, both paths": (4, search("softmax", 4, **UPPER, **FULL))}
+    merged = {"softmax, kernels merged, K=4": (4, search("softmax", 4, "after_sum", **UPPER))}
+    return variants | merged | {"softmax, K=4, both paths": (4, search("softmax", 4, **UPPER, **FULL))}
 
 
 def agreement(reports: dict[str, RoundReport]) -> dict[str, float]:

@@ -78,7 +78,10 @@ def _has(history: pd.DataFrame, column: str) -> bool:
 
 
 def alpha_axes(history: pd.DataFrame) -> tuple[list[str], list[str]]:
-    """Edges and primitives of the columns `alpha.<edge>.<primitive>`, in order of appearance."""
+    """Edges and primitives of the columns `alpha.<edge>.<primitive>`, in order of appearance.
+
+    Structural choices and their options, where there are, come after them.
+    """
     names = [name.removeprefix("alpha.").rpartition(".") for name in history if str(name).startswith("alpha.")]
     return list(dict.fromkeys(edge for edge, _, _ in names)), list(dict.fromkeys(p for _, _, p in names))
 
@@ -107,7 +110,8 @@ def alpha_heatmap(history: pd.DataFrame, edges: Sequence[str], primitives: Seque
     figure.colorbar(image, ax=left, label="probability (number: the choice)", shrink=0.9)
     _shade_warm_up(right, history)
     _draw_column(right, history, "alpha_entropy", color=COLOURS[0], label="mean over edges")
-    right.axhline(np.log(len(primitives)), color="#555555", linestyle="--", linewidth=1, label="undecided")
+    options = (~np.isnan(values)).sum(axis=1)
+    right.axhline(np.log(options).mean(), color="#555555", linestyle="--", linewidth=1, label="undecided")
     right.set_ylim(bottom=0)
     _plain(right, "Entropy of the architecture", x="round", y="entropy (nats)")
     _legend(right, loc="lower left")

@@ -21,13 +21,14 @@ class WorkerSpec:
     cache: str
     """Arrow file of volumes."""
     network: Mapping[str, Any]
-    """{"supernet": {"architecture", "primitives"}}, {"genotype": ...} or {"name": ...}."""
+    """{"supernet": plain choices}, {"genotype": ...} or {"name": ...}."""
     terms: tuple[Term, ...]
     labels: tuple[int, ...]
     samplers: Samplers
     batch_size: int
     seed: int = 0
     relaxation: str = "softmax"
+    activation: str = "inside"
     betas: tuple[float, float] = (0.9, 0.999)
     clip: float = 5.0
     upper_level: int = 1

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from autoreg.data.volume import Volume
-from autoreg.networks import Supernet, architecture_from_dict, build_network, learning_of
+from autoreg.networks import Supernet, build_network, choices_from_dict, learning_of
 from autoreg.registration.objective import Objective
 from autoreg.registration.problem import RegistrationProblem, Shard, UpperObjective
 from autoreg.trilevel import LowerStep, Round, RoundParts, solve_round
@@ -159,7 +159,8 @@ def _fresh_network(spec: WorkerSpec) -> nn.Module:
         torch.manual_seed(spec.seed)
         supernet = spec.network.get("supernet")
         if supernet:
-            network: nn.Module = Supernet(architecture_from_dict(supernet["architecture"]), supernet["primitives"])
+            choices = choices_from_dict(supernet)
+            network: nn.Module = Supernet(choices, relaxation=spec.relaxation, activation=spec.activation)
         else:
             network = build_network(spec.network)
     if any(p.ndim == 5 for p in network.parameters()):  # measured: 1.2 to 3 times faster convolutions on a CPU

@@ -19,7 +19,7 @@ from torch import Tensor
 from autoreg.data.shards import node_copy, open_cache
 from autoreg.errors import MemoryExhaustedError
 from autoreg.extensions import load_extensions
-from autoreg.networks import Costs, architecture_from_dict, measure_costs
+from autoreg.networks import Costs, choices_from_dict, measure_costs
 from autoreg.registration.score import register_pair, score_pair
 from autoreg.workers.messages import RoundReport, RoundTask, State, WorkerSpec
 from autoreg.workers.share import Share
@@ -94,11 +94,11 @@ class Worker:
 
     def measure_costs(self, image_shape: Sequence[int]) -> dict[str, Costs]:
         """What the choices of the supernet cost on this device, for images of this shape once padded."""
-        supernet = self.spec.network["supernet"]
-        architecture = architecture_from_dict(supernet["architecture"])
-        padded = [-(-n // architecture.multiple) * architecture.multiple for n in image_shape]
+        choices = choices_from_dict(self.spec.network["supernet"])
+        multiple = choices.largest.multiple
+        padded = [-(-n // multiple) * multiple for n in image_shape]
         with torch.random.fork_rng(devices=[]):
-            return measure_costs(architecture, supernet["primitives"], padded, self.device)
+            return measure_costs(choices, padded, self.device)
 
     def state(self) -> State:
         """A copy of weights and moments, the same on every worker."""

@@ -232,6 +232,15 @@ def test_local_state_restores_bit_for_bit(tiny_spec):
         np.testing.assert_array_equal(getattr(again, name), getattr(first, name))
 
 
+@pytest.mark.parametrize(
+    "changes", [{"relaxation": "single-path"}, {"relaxation": "partial-channel"}, {"activation": "after_sum"}], ids=str
+)
+def test_every_relaxation_gives_finite_hypergradients(tiny_spec, changes):
+    report = LocalPool(replace(tiny_spec, **changes)).run_round(task())[0]
+    for name in FIELDS:
+        assert np.isfinite(getattr(report, name)).all() and np.abs(getattr(report, name)).max() > 0
+
+
 def test_evaluate_scores_every_pair_in_order(training_spec_):
     pool = LocalPool(training_spec_)
     keys = list(pool.worker.volumes)
