@@ -27,9 +27,10 @@ from autoreg.registration.refine import register_refined, unsupervised
 from autoreg.reporting.compare import compare_runs
 from autoreg.reporting.watch import Watch
 from autoreg.search.controller import SearchDriver
-from autoreg.search.finalists import Finalist, architectures, loss_weights_around
+from autoreg.search.faults import Place
+from autoreg.search.finalists import Finalist, loss_weights_around
 from autoreg.search.front import front_candidates
-from autoreg.search.rounds import run_rounds
+from autoreg.search.rounds import run_rounds, survive
 from autoreg.search.run import Run, open_run, read_result
 from autoreg.search.training import TrainDriver
 from autoreg.setting import Setting, open_pool, open_setting, search_spec, training_spec
@@ -43,6 +44,8 @@ def search(
 ) -> Path:
     """Search alpha and lambda together with the weights; the folder then holds genotype and loss weights.
 
+    With `search.network` lambda alone, for that network; then there is no genotype.
+
     Raises:
         InputError: wrong configuration or data, before any work starts.
         WorkerError, DivergedError: the search stopped; `resume=True` goes on from its last round.
@@ -51,46 +54,51 @@ def search(
     space = load_space(config.space, dims=setting.dims)
     roles = setting.roles(config.seed)
     spec = search_spec(config, setting, space, roles)
-    driver = SearchDriver(space, config.search, max_folds_percent=config.score.max_folds_percent, seed=config.seed)
+    driver = SearchDriver(space, config.search, bounds=config.score.bounds, seed=config.seed)
     watch = watch or Watch()
     with open_run(run_plan("search", config, setting, output), resume=resume, progress=watch.counter("search")) as run:
         write_yaml(output / "config.yaml", run.plan.config)
         run.tracker.tags({"roles_shared": "; ".join(roles.notes) or "none"})
         with open_pool(spec, config, run.journal.ledger.heartbeat) as pool:
-            driver.prepare(pool, setting.image_shape)
-            run_rounds(driver, pool, run.journal, resume=resume)
+            fresh, survived = (
+                Place(0, None, pool.shares),
+                partial(survive, pool=pool, journal=run.journal, phase="search"),
+            )
+            survived(lambda place: driver.prepare(pool, setting.image_shape), fresh, key="costs")
+            last = run_rounds(driver, pool, run.journal, resume=resume)
             if config.search.removal:
-                with run.journal.ledger.work(driver.phase, "importances", pool.count, device=pool.device):
-                    driver.weigh(pool)
+                survived(lambda place: driver.weigh(pool), last, key="importances")
         brief = replace(config.train, steps=config.search.finalist_steps, evaluate_every=config.search.finalist_steps)
 
         def brief_training(finalist: Finalist, folder: Path, name: str) -> None:
-            choice = Choice({"genotype": finalist.genotype.to_dict()}, finalist.loss_weights)
+            network = {"genotype": finalist.genotype.to_dict()} if finalist.genotype else spec.network
+            choice = Choice(dict(network), finalist.loss_weights)
             options = {"dataset": dataset, "watch": watch.named(name), "resume": True, "tracked": False}
             train(replace(config, train=brief), choice, output=folder, **options)
 
-        searched = driver.upper.loss_weights.named()
         chosen, played = play_off(
-            architectures(driver.genotypes(), searched, driver.default_genotype()),
+            driver.finalists(),
             partial(loss_weights_around, space),
             run,
             brief_training,
             most=config.search.finalists if _has_labelled_pairs(setting, roles) else 1,
         )
-        if config.search.pareto:
+        if config.search.pareto and chosen.genotype:
             genotypes = {"chosen": chosen.genotype, "fast": driver.fast_genotype(chosen.genotype)}
             around = front_candidates(space, genotypes, chosen.loss_weights)
             draw_front(around, run, brief_training, lambda model: _measured(model, setting, roles, config))
-        write_yaml(output / "genotype.yaml", chosen.genotype.to_dict())
+        if chosen.genotype:
+            write_yaml(output / "genotype.yaml", chosen.genotype.to_dict())
         write_yaml(output / "loss_weights.yaml", chosen.loss_weights)
         run.finish(
             metrics=_last_values(run, ("soft_dice", "folds_percent", "alpha_entropy", "train_objective"))
             | next(({k: row[k] for k in BRIEF_FIGURES} for row in played if row["name"] == chosen.name), {}),
-            genotype=dict(chosen.genotype.edges),
+            network=config.search.network or "autoreg",
+            genotype=dict(chosen.genotype.edges) if chosen.genotype else None,
             loss_weights=chosen.loss_weights,
             chosen=chosen.name,
             finalists=played,
-            costs=driver.costs(chosen.genotype),
+            costs=driver.costs(chosen.genotype) if chosen.genotype else {},
             roles_shared=list(roles.notes),
         )
         draw_history(run)
@@ -217,8 +225,8 @@ def train_trial(
     config = config_from_dict(setup["config"], "study")
     config = replace(
         config,
-        train=replace(config.train, learning_rate=parameters[LEARNING_RATE]),
-        workers=replace(config.workers, local=True, count=1),
+        train=replace(config.train, learning_rate=parameters[LEARNING_RATE], step_backs=0),
+        workers=replace(config.workers, local=True, count=1, min=None, max=None),
     )
     setting = open_setting(config, setup["dataset"])
     space = load_space(config.space, dims=setting.dims)

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from autoreg.data.volume import Volume
+from autoreg.trilevel import Output
 
 
 def seeded(seed: int) -> torch.Generator:
@@ -60,7 +61,13 @@ class QuadraticProblem:
         self.weights = [w[:2].clone().requires_grad_(), w[2:].clone().requires_grad_()]
 
     def train_terms(self, alpha: Tensor | None, step: int) -> Tensor:
-        return 0.5 * (self.toy.curvature * (torch.cat(self.weights) - self.toy.centre) ** 2).sum(1)
+        return self._terms(self.weights)
+
+    def train_output(self, alpha: Tensor | None, step: int) -> Output:
+        return Output([w * 1 for w in self.weights], self._terms)
+
+    def _terms(self, weights: Sequence[Tensor]) -> Tensor:
+        return 0.5 * (self.toy.curvature * (torch.cat(list(weights)) - self.toy.centre) ** 2).sum(1)
 
     architecture_terms = train_terms
 
@@ -95,10 +102,14 @@ class ToyTriLevel:
         return self._weights
 
     def train_terms(self, alpha: Tensor | None, step: int) -> Tensor:
-        return self._terms(alpha, self._noise(1000 + step))
+        output = self.train_output(alpha, step)
+        return output.terms(output.values)
+
+    def train_output(self, alpha: Tensor | None, step: int) -> Output:
+        return Output([self._residual(alpha, self._noise(1000 + step))], self._terms_of)
 
     def architecture_terms(self, alpha: Tensor, step: int) -> Tensor:
-        return self._terms(alpha, 1 + self._noise(2000 + step))
+        return self._terms_of([self._residual(alpha, 1 + self._noise(2000 + step))])
 
     def loss_weights_objective(self, alpha: Tensor | None, step: int) -> tuple[Tensor, dict[str, float]]:
         w = self._flat() - self._noise(3000 + step)
@@ -108,9 +119,13 @@ class ToyTriLevel:
         value = each.sum() / self.pairs
         return value, {"objective": float(value.detach())}
 
-    def _terms(self, alpha: Tensor | None, noise: Tensor) -> Tensor:
+    def _residual(self, alpha: Tensor | None, noise: Tensor) -> Tensor:
+        """(own pairs, terms, size)"""
         shift = self.c if alpha is None else self.c + self.m @ alpha.flatten()
-        r = self._flat() - shift - noise[:, None]  # (own pairs, terms, size)
+        return self._flat() - shift - noise[:, None]
+
+    def _terms_of(self, residuals: Sequence[Tensor]) -> Tensor:
+        (r,) = residuals
         return (0.5 * self.d * r**2 + self.k * r**3 / 6).sum(dim=(0, 2)) / self.pairs
 
     def _noise(self, seed: int) -> Tensor:

@@ -5,6 +5,9 @@ from dataclasses import dataclass
 from autoreg.errors import InputError
 from autoreg.networks import NETWORKS
 
+PRIMITIVE_CHOICES = ("fixed", "one", "each")
+SAMPLERS = ("tpe", "random")
+
 
 @dataclass(frozen=True)
 class TuneConfig:
@@ -15,13 +18,19 @@ class TuneConfig:
     """Trials under way at once; with one, the same seed gives the same study."""
     asha: bool = False
     """Stop poor trials early (ASHA)."""
-    primitives: bool = False
-    """Let each trial also choose one primitive for all edges, in place of `network`."""
+    primitives: str = "fixed"
+    """What else a trial chooses: nothing (`fixed`, `network` is trained), `one` primitive for all edges, or one for
+    `each` edge."""
     network: str = "all-conv3"
+    sampler: str = "tpe"
+    """`tpe`, or `random` for random search."""
 
     def __post_init__(self) -> None:
         for name in ("trials", "concurrent"):
             if getattr(self, name) < 1:
                 raise InputError(f"tune.{name}: expected at least 1, got {getattr(self, name)}")
+        for name, known in (("primitives", PRIMITIVE_CHOICES), ("sampler", SAMPLERS)):
+            if getattr(self, name) not in known:
+                raise InputError(f"tune.{name}: expected one of {', '.join(known)}, got {getattr(self, name)!r}")
         if self.network not in NETWORKS:
             raise InputError(f"tune.network: expected one of {', '.join(NETWORKS)}, got {self.network!r}")

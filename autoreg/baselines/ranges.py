@@ -1,7 +1,6 @@
 """What a trial may choose, taken from the search space: the same terms and ranges that the search has."""
 
 from collections.abc import Mapping
-from dataclasses import asdict
 from typing import Any
 
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
@@ -16,8 +15,8 @@ LAMBDA = "lambda."
 Parameters = dict[str, float | str]
 
 
-def study_ranges(space: SearchSpace, *, primitives: bool) -> dict[str, BaseDistribution]:
-    """Parameter name -> range: learning rate and loss weights log-uniform, the primitive of all edges if asked for.
+def study_ranges(space: SearchSpace, *, primitives: str) -> dict[str, BaseDistribution]:
+    """Parameter name -> range: learning rate and loss weights log-uniform, primitives as asked for (`TuneConfig`).
 
     The reference term has weight 1 and is not tuned.
     """
@@ -25,19 +24,15 @@ def study_ranges(space: SearchSpace, *, primitives: bool) -> dict[str, BaseDistr
     for term in space.terms:
         if not term.reference:
             ranges[LAMBDA + term.name] = FloatDistribution(term.low, term.high, log=True)
-    if primitives:
-        ranges[PRIMITIVE] = CategoricalDistribution(space.primitives)
-    return ranges
+    return ranges | {name: CategoricalDistribution(space.primitives) for name in _choices(space, primitives)}
 
 
-def first_parameters(space: SearchSpace, *, learning_rate: float, primitives: bool) -> Parameters:
+def first_parameters(space: SearchSpace, *, learning_rate: float, primitives: str) -> Parameters:
     """What a person tries first: the space's starts and the configuration's learning rate, inside its range."""
     low, high = space.learning_rate
     first: Parameters = {LEARNING_RATE: min(max(learning_rate, low), high)}
     first |= {LAMBDA + term.name: term.start for term in space.terms if not term.reference}
-    if primitives:
-        first[PRIMITIVE] = usual_primitive(space.primitives)
-    return first
+    return first | {name: usual_primitive(space.primitives) for name in _choices(space, primitives)}
 
 
 def loss_weights(parameters: Mapping[str, Any], space: SearchSpace) -> dict[str, float]:
@@ -46,7 +41,15 @@ def loss_weights(parameters: Mapping[str, Any], space: SearchSpace) -> dict[str,
 
 
 def network(parameters: Mapping[str, Any], space: SearchSpace, name: str) -> dict[str, Any]:
-    """The network that a trial trains: its one primitive on every edge, or the network called `name`."""
-    if PRIMITIVE in parameters:
-        return {"genotype": Genotype.uniform(space.architecture, str(parameters[PRIMITIVE])).to_dict()}
-    return {"name": name, "architecture": asdict(space.architecture)}
+    """The network that a trial trains: of the primitives it chose, or the network called `name`."""
+    edges = [edge.name for edge in space.architecture.edges()]
+    chosen = {edge: parameters.get(f"{PRIMITIVE}.{edge}", parameters.get(PRIMITIVE)) for edge in edges}
+    if None not in chosen.values():
+        return {"genotype": Genotype(space.architecture, {k: str(v) for k, v in chosen.items()}).to_dict()}
+    return space.named_network(name)
+
+
+def _choices(space: SearchSpace, primitives: str) -> list[str]:
+    """Parameters that name a primitive: none, one for all edges, or one an edge."""
+    each = [f"{PRIMITIVE}.{edge.name}" for edge in space.architecture.edges()]
+    return {"fixed": [], "one": [PRIMITIVE], "each": each}[primitives]

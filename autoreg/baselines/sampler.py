@@ -21,11 +21,13 @@ class NumberedTPE(BaseSampler):
         seed: of the study.
         trials: its length; a third of it, three to ten, is drawn at random before TPE models the results. Optuna's
             fixed ten would leave short studies without a model.
+        random: draw all trials at random.
     """
 
-    def __init__(self, seed: int, trials: int) -> None:
+    def __init__(self, seed: int, trials: int, *, random: bool = False) -> None:
         self._seed = seed
-        self._random_trials = min(_MOST_RANDOM_TRIALS, max(_FEWEST_RANDOM_TRIALS, trials // 3))
+        few = min(_MOST_RANDOM_TRIALS, max(_FEWEST_RANDOM_TRIALS, trials // 3))
+        self._random_trials = trials if random else few
         self._sampler = self._of(0)
 
     def before_trial(self, study: Study, trial: FrozenTrial) -> None:

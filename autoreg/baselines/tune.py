@@ -140,7 +140,7 @@ def _tuner(trial: TrialFunction, setup: Mapping[str, Any], study: Study, books: 
 
 def _search(study: Study, record: Record) -> OptunaSearch:
     """Optuna behind Ray Tune, knowing the trials so far under their numbers."""
-    sampler = NumberedTPE(study.seed, study.config.trials)
+    sampler = NumberedTPE(study.seed, study.config.trials, random=study.config.sampler == "random")
     storage = optuna.storages.InMemoryStorage()
     past = optuna.create_study(storage=storage, study_name=_STUDY, sampler=sampler, direction="maximize")
     for number in range(max(record.rows, default=-1) + 1):

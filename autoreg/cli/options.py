@@ -64,6 +64,7 @@ _KEYS = {
     "gpus_per_worker": "workers.gpus",
     "address": "workers.address",
     "trials": "tune.trials",
+    "searched_network": "search.network",
     "pareto": "search.pareto",
     "max_ms": "search.max_ms",
     "max_mib": "search.max_mib",

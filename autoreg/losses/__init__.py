@@ -3,7 +3,7 @@
 from autoreg.losses.overlap import one_hot, soft_dice_loss
 from autoreg.losses.registry import register_similarity, register_smoothness
 from autoreg.losses.similarity import SIMILARITIES, lncc, mi, mind, mse
-from autoreg.losses.smoothness import SMOOTHNESS, bending, diffusion, folding
+from autoreg.losses.smoothness import SMOOTHNESS, bending, diffusion, folding, log_jacobian_spread
 
 __all__ = [
     "SIMILARITIES",
@@ -12,6 +12,7 @@ __all__ = [
     "diffusion",
     "folding",
     "lncc",
+    "log_jacobian_spread",
     "mi",
     "mind",
     "mse",

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from autoreg.shapes import Displacement
-from autoreg.spatial import corner_determinants
+from autoreg.spatial import corner_determinants, jacobian_determinant
 
 
 def _in_full_precision(displacement: Displacement) -> Displacement:
@@ -52,5 +52,19 @@ def folding(displacement: Displacement, *, margin: float = 0.1) -> Tensor:
     return torch.relu(margin - corners).flatten(1).mean(1)
 
 
-SMOOTHNESS: dict[str, Callable[..., Tensor]] = {"diffusion": diffusion, "bending": bending, "folding": folding}
+def log_jacobian_spread(displacement: Displacement, *, smallest: float = 0.01) -> Tensor:
+    """Standard deviation of log J over inner voxels, J by central differences and at least `smallest`, (b,).
+
+    The differentiable form of the figure SDlogJ.
+    """
+    logs = jacobian_determinant(_in_full_precision(displacement)).clamp(min=smallest).log().flatten(1)
+    return (logs.var(1, correction=0) + 1e-12).sqrt() - 1e-6  # the root itself has no slope at 0
+
+
+SMOOTHNESS: dict[str, Callable[..., Tensor]] = {
+    "diffusion": diffusion,
+    "bending": bending,
+    "folding": folding,
+    "volume_change": log_jacobian_spread,
+}
 """Smoothness terms by name: (displacement, **settings) -> (b,)."""

@@ -4,7 +4,8 @@ One class for the supernet and for every derived network: only what sits on the 
 Reference: Liu et al., arXiv:2004.14557 (pyramid), Fan et al., arXiv:2203.06810 (cells and edges).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import NamedTuple
 
 import torch
@@ -26,6 +27,8 @@ class Registration(NamedTuple):
     """On the grid of the images."""
     levels: tuple[Displacement, ...]
     """The displacement on each level's grid, half grid first."""
+    own: Mapping[str, Tensor] = MappingProxyType({})
+    """In training, the network's own terms by name, each (b,); see `networks.learning`."""
 
 
 class Refine(nn.Module):
@@ -58,10 +61,14 @@ class DeformationCell(nn.Module):
         self.head = convolution(architecture.dims, architecture.deformation_channels[-1], architecture.dims, 3)
         _start_near_zero(self.head)
         self.refine = Refine(architecture.dims) if architecture.refine else nn.Identity()
+        self.sums = architecture.composition == "sum"
 
     def forward(self, fixed: Image, moving: Image, coarser: list[Tensor]) -> tuple[Velocity, Image]:
         decoded = self.chain(torch.cat([self.match(fixed, moving), *coarser], dim=1))
-        return self.refine(self.head(decoded)), decoded
+        velocity = self.head(decoded)
+        if self.sums and coarser:
+            velocity = velocity + coarser[0]
+        return self.refine(velocity), decoded
 
 
 class RegistrationNetwork(nn.Module):
@@ -88,11 +95,14 @@ class RegistrationNetwork(nn.Module):
 
     def forward(self, fixed: Image, moving: Image) -> Registration:
         """Images (b, 1, *s) in 0..1 whose sizes divide by `multiple`; displacements in voxels of their grids."""
-        fixed_features, moving_features = self._extract(fixed, moving)
+        return self.deform(*self.extract(fixed, moving), tuple(fixed.shape[2:]))
+
+    def deform(self, fixed: Sequence[Image], moving: Sequence[Image], shape: tuple[int, ...]) -> Registration:
+        """From the features of both images, half grid first, for images of `shape`."""
         levels: list[Displacement] = []
         coarser: list[Tensor] = []
         for level in reversed(range(self.architecture.levels)):
-            f, m = fixed_features[level], moving_features[level]
+            f, m = fixed[level], moving[level]
             if coarser:
                 coarser = self._to_finer(coarser, tuple(f.shape[2:]))
                 m = warp(m, coarser[0], padding="border")
@@ -102,12 +112,12 @@ class RegistrationNetwork(nn.Module):
                 displacement = compose(coarser[0], displacement)
             levels.insert(0, displacement)
             coarser = [displacement, decoded]
-        full = resize_displacement(levels[0], tuple(fixed.shape[2:]))
+        full = resize_displacement(levels[0], shape)
         if self.architecture.composition == "legacy":  # the original integrates the displacement once more
             full = integrate(full, steps=self.architecture.integration_steps)
         return Registration(full, tuple(levels))
 
-    def _extract(self, fixed: Image, moving: Image) -> tuple[list[Image], list[Image]]:
+    def extract(self, fixed: Image, moving: Image) -> tuple[list[Image], list[Image]]:
         """Features of both images by shared weights, one map a level."""
         pooled = self.architecture.downsampling == "pooled"
         features = torch.cat([fixed, moving])

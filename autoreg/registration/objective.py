@@ -1,16 +1,23 @@
 """The terms of the registration objective, measured on a batch of pairs."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
 
-from autoreg.losses import SIMILARITIES, SMOOTHNESS, folding, one_hot, soft_dice_loss
+from autoreg.losses import SIMILARITIES, SMOOTHNESS, folding, log_jacobian_spread, one_hot, soft_dice_loss
+from autoreg.metrics import folds_percent, sdlogj
 from autoreg.networks import Registration
 from autoreg.registration.batch import PairBatch
 from autoreg.registration.space import OVERLAP, Term
 from autoreg.shapes import Displacement, Image, OneHot
 from autoreg.spatial import halve, warp
+
+BOUNDED: dict[str, tuple[Callable[[Displacement], float], Callable[[Displacement], Tensor]]] = {
+    "folds_percent": (folds_percent, folding),
+    "sdlogj": (sdlogj, log_jacobian_spread),
+}
+"""Figures that a search may bound: the figure of one displacement, and its differentiable stand-in, (b,)."""
 
 
 class Objective:
@@ -41,10 +48,9 @@ class Objective:
         options = {"window": term.window} if term.window else {}
         return SIMILARITIES[term.kind](at.fixed, at.warped, at.mask, **options)
 
-    def overlap_and_folding(self, batch: PairBatch, registration: Registration, *, level: int) -> tuple[Tensor, Tensor]:
-        """Soft Dice loss of the labels, and the amount of folding, each the mean over the batch."""
-        at = _Level(batch, registration, level)
-        return soft_dice_loss(*at.overlapping(self.labels)).mean(), folding(at.displacement).mean()
+    def overlap(self, batch: PairBatch, registration: Registration, *, level: int) -> Tensor:
+        """Soft Dice loss of the labels, mean over the batch."""
+        return soft_dice_loss(*_Level(batch, registration, level).overlapping(self.labels)).mean()
 
 
 class _Level:

@@ -1,17 +1,18 @@
 """Registration stated as three levels: what a worker's share of each objective is."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import torch
 from torch import Tensor, nn
+from torch.func import functional_call
 
 from autoreg.data.volume import Volume
-from autoreg.metrics import folds_percent
-from autoreg.networks import RELAXATIONS, Registration, Supernet
+from autoreg.networks import RELAXATIONS, Registration, Supernet, learning_of
 from autoreg.registration.batch import PairBatch, augmented, load_batch
-from autoreg.registration.objective import Objective
+from autoreg.registration.objective import BOUNDED, Objective, displacement_at
+from autoreg.trilevel import Output
 
 Pair = tuple[str, str]
 
@@ -44,12 +45,12 @@ class Shard:
 
 @dataclass(frozen=True)
 class UpperObjective:
-    """S, the objective of the loss weights: soft Dice of foreground labels, with a price on folding."""
+    """S, the objective of the loss weights: soft Dice of foreground labels, with a price on what is bounded."""
 
     level: int = 1
     """Grid on which it is measured."""
-    folding_price: float = 0.0
-    """Multiplier of the folding constraint; the controller moves it."""
+    prices: Mapping[str, float] = field(default_factory=dict[str, float])
+    """Bounded figure (see `BOUNDED`) -> what a unit of its stand-in costs; the controller moves it."""
 
 
 class RegistrationProblem:
@@ -92,6 +93,7 @@ class RegistrationProblem:
         self.augment = augment
         self.device = device or torch.device("cpu")
         self.upper = UpperObjective()
+        self.learning = learning_of(network)
         self._weights: list[Tensor] = [p for p in network.parameters() if p.requires_grad]
 
     @property
@@ -99,7 +101,27 @@ class RegistrationProblem:
         return self._weights
 
     def train_terms(self, alpha: Tensor | None, step: int) -> Tensor:
-        return self._share(self.samplers.weights, alpha, step, self.objective.terms_of, augment=self.augment)
+        """The objective's terms, then the network's own."""
+        output = self.train_output(alpha, step)
+        return output.terms(output.values)
+
+    def train_output(self, alpha: Tensor | None, step: int) -> Output:
+        batch, fraction = self._own(self.samplers.weights, step)
+        places = range(self.shard.index, self.batch_size, self.shard.count)
+        seeds = [self.seed * 1_000_003 + step * self.batch_size + place for place in places]
+        if self.augment:
+            batch = augmented(batch, seeds)
+        registration = self.register(batch, alpha, step, seeds)
+        own = self.learning.own_terms(registration.own, step) if self.learning else []
+        displacements = [registration.displacement, *registration.levels]
+
+        def terms(values: Sequence[Tensor]) -> Tensor:
+            full, *levels = values[: len(displacements)]
+            found = self.objective.terms_of(batch, Registration(full, tuple(levels)))
+            means = [value.mean().to(found) for value in values[len(displacements) :]]
+            return torch.stack([*found, *means]) * fraction
+
+        return Output([*displacements, *own], terms)
 
     def architecture_terms(self, alpha: Tensor, step: int) -> Tensor:
         return self._share(_need(self.samplers.architecture, "architecture"), alpha, step, self.objective.terms_of)
@@ -108,20 +130,32 @@ class RegistrationProblem:
         parts: dict[str, float] = {}
 
         def measure(batch: PairBatch, registration: Registration) -> Tensor:
-            overlap, folding = self.objective.overlap_and_folding(batch, registration, level=self.upper.level)
+            value = self.objective.overlap(batch, registration, level=self.upper.level)
+            parts["dice"] = 1 - float(value.detach())
             fields = registration.displacement.detach()
-            parts["dice"] = 1 - float(overlap.detach())
-            parts["folding"] = float(folding.detach())
-            parts["folds_percent"] = sum(folds_percent(u) for u in fields) / len(fields)
-            return overlap + self.upper.folding_price * folding
+            coarse = displacement_at(registration, self.upper.level)
+            for name, price in self.upper.prices.items():
+                figure, stand_in = BOUNDED[name]
+                amount = stand_in(coarse).mean()
+                parts[name] = sum(figure(u) for u in fields) / len(fields)
+                parts[f"stand_in.{name}"] = float(amount.detach())
+                value = value + price * amount
+            return value
 
         pairs = _need(self.samplers.loss_weights, "loss_weights")
         share = self._share(pairs, alpha, step, measure)
         fraction = len(self.shard.of(range(self.batch_size))) / self.batch_size  # type: ignore[arg-type]
         return share, {name: value * fraction for name, value in parts.items()}
 
-    def register(self, batch: PairBatch, alpha: Tensor | None, step: int) -> Registration:
-        """The network on a batch; a supernet's path is a function of seed and step, equal on all workers."""
+    def register(self, batch: PairBatch, alpha: Tensor | None, step: int, seeds: Sequence[int] = ()) -> Registration:
+        """The network on a batch; a supernet's path is a function of seed and step, equal on all workers.
+
+        Args:
+            seeds: in training, one a pair, for a network that learns in its own way.
+        """
+        if seeds and self.learning:
+            resting = self.learning.resting(self.network, step)
+            return functional_call(self.network, resting, (batch.fixed.image, batch.moving.image, seeds))
         if not isinstance(self.network, Supernet):
             return self.network(batch.fixed.image, batch.moving.image)
         if alpha is None:
@@ -130,20 +164,16 @@ class RegistrationProblem:
         return self.network(batch.fixed.image, batch.moving.image, self.relaxation(alpha, generator))
 
     def _share(
-        self,
-        sampler: Sampler,
-        alpha: Tensor | None,
-        step: int,
-        measure: Callable[[PairBatch, Registration], Tensor],
-        *,
-        augment: bool = False,
+        self, sampler: Sampler, alpha: Tensor | None, step: int, measure: Callable[[PairBatch, Registration], Tensor]
     ) -> Tensor:
+        batch, fraction = self._own(sampler, step)
+        return measure(batch, self.register(batch, alpha, step)) * fraction
+
+    def _own(self, sampler: Sampler, step: int) -> tuple[PairBatch, float]:
+        """This worker's pairs of a global batch, and the fraction of the batch that they are."""
         own = self.shard.of(sampler.batch(step, self.batch_size))
         batch = load_batch(self.volumes, own, multiple=int(self.network.multiple), device=self.device)  # type: ignore[arg-type]
-        if augment:
-            places = range(self.shard.index, self.batch_size, self.shard.count)
-            batch = augmented(batch, [self.seed * 1_000_003 + step * self.batch_size + place for place in places])
-        return measure(batch, self.register(batch, alpha, step)) * (len(own) / self.batch_size)
+        return batch, len(own) / self.batch_size
 
 
 def _need(sampler: Sampler | None, role: str) -> Sampler:

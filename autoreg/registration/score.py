@@ -20,14 +20,31 @@ class ScoreConfig:
 
     max_folds_percent: float = 0.3
     """Folded voxels (digital-diffeomorphism count) that a model may have."""
+    max_sdlogj: float | None = None
+    """Standard deviation of log J that a model may have; None leaves it free."""
 
     def __post_init__(self) -> None:
         if not 0 < self.max_folds_percent <= 100:
             raise ValueError(f"score.max_folds_percent: expected 0 to 100, got {self.max_folds_percent}")
+        if self.max_sdlogj is not None and not self.max_sdlogj > 0:
+            raise ValueError(f"score.max_sdlogj: expected more than 0, got {self.max_sdlogj}")
 
-    def score(self, mean_dice: float, mean_folds_percent: float) -> float:
-        """Dice; every percent of folds above the bound costs one whole Dice, so the bound comes first."""
-        return mean_dice - max(0.0, mean_folds_percent - self.max_folds_percent)
+    @property
+    def bounds(self) -> dict[str, float]:
+        """Figure -> its bound, for the search."""
+        return {"folds_percent": self.max_folds_percent} | (
+            {} if self.max_sdlogj is None else {"sdlogj": self.max_sdlogj}
+        )
+
+    def score(self, mean_dice: float, mean_folds_percent: float, mean_sdlogj: float = 0.0) -> float:
+        """Dice; a percent of folds above its bound, or SDlogJ at twice its bound, costs one whole Dice.
+
+        So the bounds come first.
+        """
+        value = mean_dice - max(0.0, mean_folds_percent - self.max_folds_percent)
+        if self.max_sdlogj is not None:
+            value -= max(0.0, mean_sdlogj / self.max_sdlogj - 1)
+        return value
 
 
 def register_pair(
@@ -68,9 +85,10 @@ def summarise(rows: Sequence[Mapping[str, Any]], config: ScoreConfig) -> dict[st
     dices = [float(np.nanmean(row["dice"])) for row in rows if np.isfinite(row["dice"]).any()]
     mean_dice = float(np.mean(dices)) if dices else float("nan")
     folds = float(np.mean([row["folds_percent"] for row in rows]))
+    spread = float(np.mean([row["sdlogj"] for row in rows]))
     return {
         "val_dice": mean_dice,
         "folds_percent": folds,
-        "sdlogj": float(np.mean([row["sdlogj"] for row in rows])),
-        "score": config.score(mean_dice, folds),
+        "sdlogj": spread,
+        "score": config.score(mean_dice, folds, spread),
     }

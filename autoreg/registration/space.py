@@ -2,7 +2,7 @@
 
 import difflib
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 from autoreg.errors import SearchSpaceError
@@ -83,6 +83,10 @@ class SearchSpace:
             raise SearchSpaceError(
                 f"{where}: learning_rate: expected [low, high], 0 < low < high, got {self.learning_rate}"
             )
+
+    def named_network(self, name: str) -> dict[str, Any]:
+        """A network by name, as `networks.build_network` takes it, with this space's architecture."""
+        return {"name": name, "architecture": asdict(self.architecture)}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any], *, dims: int | None = None) -> "SearchSpace":

@@ -1,6 +1,6 @@
 """The triple-level search: what each round does, and how alpha and lambda answer."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -9,11 +9,12 @@ import torch
 from torch import Tensor
 
 from autoreg.errors import InputError
-from autoreg.networks import RELAXATIONS, Genotype, usual_primitive
+from autoreg.networks import RELAXATIONS, Genotype, check_network, usual_primitive
 from autoreg.registration.space import SearchSpace
 from autoreg.search.budget import Budget
+from autoreg.search.finalists import Finalist, architectures
 from autoreg.search.perturbation import importances
-from autoreg.search.rounds import Row
+from autoreg.search.rounds import Row, own_terms
 from autoreg.search.upper import MOMENTUM, UpperConfig, UpperLevels
 from autoreg.workers.messages import RoundReport, RoundTask
 from autoreg.workers.pool import Pool
@@ -32,7 +33,11 @@ class SearchConfig:
     """Weight steps of a round; one alpha step and one lambda step follow them."""
     batch_size: int = 2
     """Pairs of a weight step, over all workers."""
+    step_backs: int = 3
+    """Divergences that are answered by going back a round and halving the weights' steps."""
     learning_rate: float = 1e-3
+    network: str | None = None
+    """A network by name whose loss weights alone are searched; none searches the space's architecture, too."""
     relaxation: str = "softmax"
     upper_level: int = 1
     """Grid of the loss weights' objective: 0 the image's, 1 the half grid."""
@@ -54,6 +59,11 @@ class SearchConfig:
     """Steps of a brief training."""
 
     @property
+    def levels(self) -> str:
+        """What is searched: `both`, `alpha` or `loss_weights`. A network by name has no alpha."""
+        return "loss_weights" if self.network else self.upper.levels
+
+    @property
     def limits(self) -> dict[str, float]:
         """Budgets that were given, by kind of cost."""
         given = {"ms": self.max_ms, "mib": self.max_mib, "params": self.max_params}
@@ -67,8 +77,15 @@ class SearchConfig:
             raise InputError(f"search.warmup_rounds: expected 0 to {self.rounds} (rounds), got {self.warmup_rounds}")
         if self.relaxation not in RELAXATIONS:
             raise InputError(f"search.relaxation: expected one of {', '.join(RELAXATIONS)}, got {self.relaxation!r}")
-        if self.removal and (self.relaxation != "softmax" or self.upper.levels == "loss_weights"):
-            got = f"{self.relaxation}, {self.upper.levels}"
+        if self.network:
+            check_network(self.network, "search.network")
+            if self.upper.levels == "alpha" or self.pareto or self.limits:
+                raise InputError(
+                    f"search.network: expected no search of alpha, no budget and no front, since {self.network} has "
+                    f"no choices, got levels {self.upper.levels}, budgets {self.limits}, pareto {self.pareto}"
+                )
+        if self.removal and (self.relaxation != "softmax" or self.levels == "loss_weights"):
+            got = f"{self.relaxation}, {self.levels}"
             raise InputError(f"search.removal: expected relaxation softmax and a searched alpha, got {got}")
         if self.upper.paths == "full" and self.relaxation != "softmax":
             raise InputError(f"search.upper.paths: full needs relaxation softmax, got {self.relaxation}")
@@ -84,20 +101,20 @@ class SearchDriver:
     Args:
         space: what may vary.
         config: schedule and learning rates.
-        max_folds_percent: bound of the folding constraint in the loss weights' objective.
+        bounds: figures that the labels' objective must keep under these values.
     """
 
     phase = "search"
 
-    def __init__(self, space: SearchSpace, config: SearchConfig, *, max_folds_percent: float, seed: int) -> None:
+    def __init__(self, space: SearchSpace, config: SearchConfig, *, bounds: Mapping[str, float], seed: int) -> None:
         self.space, self.config = space, config
-        self.rounds = config.rounds
-        self.edges = [edge.name for edge in space.architecture.edges()]
+        self.rounds, self.step_backs = config.rounds, config.step_backs
+        self.edges = [] if config.network else [edge.name for edge in space.architecture.edges()]
         self.upper = UpperLevels(
             (len(self.edges), len(space.primitives)),
             [term.weight_range for term in space.terms],
             config.upper,
-            max_folds_percent=max_folds_percent,
+            bounds=bounds,
             seed=seed,
         )
         self.budget = Budget(config.limits)
@@ -123,14 +140,14 @@ class SearchDriver:
             loss_weights_estimator=upper.loss_weights_estimator,
             horizon=upper.horizon,
             alpha_step=upper.alpha_learning_rate * (1 - MOMENTUM) if upper.paths == "full" else None,
-            folding_price=self.upper.folding_price,
+            prices=self.upper.prices(),
         )
 
     def _moving(self, index: int) -> tuple[bool, bool]:
         """Whether alpha and the loss weights move in this round."""
         if index < self.config.warmup_rounds:
             return False, False
-        alpha, loss_weights = (self.config.upper.levels in ("both", level) for level in ("alpha", "loss_weights"))
+        alpha, loss_weights = (self.config.levels in ("both", level) for level in ("alpha", "loss_weights"))
         if self.config.upper.paths == "sequential":
             alpha_turn = index < (self.config.warmup_rounds + self.rounds) / 2
             return alpha and alpha_turn, loss_weights and not alpha_turn
@@ -145,17 +162,19 @@ class SearchDriver:
         if self.budget.limits and reports[0].alpha_direct is not None:
             pull, costs = self.budget.pull(self.upper.alpha)
         row |= self.upper.update(reports, pull) | costs
-        row["alpha_entropy"] = self.upper.entropy()
-        shares = np.bincount(self.upper.probabilities().argmax(1), minlength=len(self.space.primitives)) / len(
-            self.edges
-        )
-        row |= {f"alpha_share.{p}": float(share) for p, share in zip(self.space.primitives, shares, strict=True)}
+        row |= self._collapse() if self.edges else {}
         row |= {f"lambda.{name}": value for name, value in self.upper.loss_weights.named().items()}
         names = [term.name for term in self.space.terms]
-        row |= {f"term.{n}": float(v) for n, v in zip(names, _sum(reports, "terms"), strict=True)}
+        row |= {f"term.{n}": float(v) for n, v in zip(names, _sum(reports, "terms"), strict=True)} | own_terms(reports)
         for edge, probabilities in zip(self.edges, self.upper.probabilities(), strict=True):
             row |= {f"alpha.{edge}.{p}": float(v) for p, v in zip(self.space.primitives, probabilities, strict=True)}
         return row | {"phase": "search" if index >= self.config.warmup_rounds else "warm-up"}
+
+    def _collapse(self) -> Row:
+        """Signs of an architecture that collapses: alpha's entropy, and on how many edges each primitive leads."""
+        leads = np.bincount(self.upper.probabilities().argmax(1), minlength=len(self.space.primitives))
+        shares = zip(self.space.primitives, leads / len(self.edges), strict=True)
+        return {"alpha_entropy": self.upper.entropy(), **{f"alpha_share.{p}": float(share) for p, share in shares}}
 
     def state(self) -> dict[str, Any]:
         return self.upper.state() | {"budget": self.budget.state()}
@@ -171,12 +190,19 @@ class SearchDriver:
         steps = range(after, after + IMPORTANCE_BATCHES)
         self.importances = torch.from_numpy(importances(pool, self.upper.alpha.numpy(), weights, steps))
 
+    def finalists(self) -> list[Finalist]:
+        """Networks with the searched loss weights: every architecture and the default one, or the one by name."""
+        searched = self.upper.loss_weights.named()
+        if self.config.network:
+            return [Finalist(self.config.network, None, searched)]
+        return architectures(self.genotypes(), searched, self.default_genotype())
+
     def genotypes(self) -> dict[str, Genotype]:
         """Ways to decode: by the largest alpha, and by what removal costs if that was measured; within the budget.
 
         None where the architecture was not searched.
         """
-        if self.config.upper.levels == "loss_weights":
+        if self.config.levels == "loss_weights":
             return {}
         found = {"by alpha": self._decoded(self.upper.alpha.log_softmax(dim=1))}
         return found if self.importances is None else found | {"by removal": self._decoded(self.importances)}

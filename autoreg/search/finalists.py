@@ -18,7 +18,8 @@ class Finalist:
     """A candidate; `name` says where it comes from."""
 
     name: str
-    genotype: Genotype
+    genotype: Genotype | None
+    """None where the network was fixed by name."""
     loss_weights: dict[str, float]
 
 
@@ -56,6 +57,6 @@ def loss_weights_around(space: SearchSpace, winner: Finalist) -> list[Finalist]:
 
 def _different(finalists: list[Finalist]) -> list[Finalist]:
     def same(a: Finalist, b: Finalist) -> bool:
-        return a.genotype.edges == b.genotype.edges and a.loss_weights == b.loss_weights
+        return a.genotype == b.genotype and a.loss_weights == b.loss_weights
 
     return [f for i, f in enumerate(finalists) if not any(same(f, earlier) for earlier in finalists[:i])]

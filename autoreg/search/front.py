@@ -24,7 +24,7 @@ def front_candidates(
     for name, genotype in genotypes.items():
         for factor in FACTORS:
             changed = _regularised(space, loss_weights, factor)
-            if not any(f.loss_weights == changed and f.genotype.edges == genotype.edges for f in found):
+            if not any(f.loss_weights == changed and f.genotype == genotype for f in found):
                 found.append(Finalist(f"{name} x{factor:g}", genotype, changed))
     return found
 

@@ -1,7 +1,7 @@
-"""The two upper levels: alpha, lambda, and the price of folding, moved by the controller."""
+"""The two upper levels: alpha, lambda, and the multipliers of the bounds, moved by the controller."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -11,12 +11,12 @@ import torch
 from torch import Tensor
 
 from autoreg.errors import InputError
+from autoreg.search.constraint import Constraint
 from autoreg.trilevel import LossWeights, WeightRange
 from autoreg.trilevel.hypergradient import ALPHA_ESTIMATORS, LOSS_WEIGHTS_ESTIMATORS, ONE_STEP
 from autoreg.workers.messages import RoundReport
 
 ALPHA_START_SPREAD = 1e-3  # as in the original: all primitives nearly equal
-PRICE_START, PRICE_STEP, PRICE_RANGE = 10.0, 0.1, (1.0, 1e4)
 MOMENTUM = 0.5
 logger = logging.getLogger(__name__)
 LEVELS = ("both", "alpha", "loss_weights")
@@ -37,7 +37,7 @@ class UpperConfig:
     """Ways from the loss weights to the labels' objective: `direct` through the weights alone, `full` also through
     alpha; `sequential` searches alpha in the first half of the rounds and the loss weights in the second."""
     alpha_estimator: str = "darts_fd"
-    loss_weights_estimator: str = "dot_product"
+    loss_weights_estimator: str = "through_output"
     horizon: int = 1
     """Steps that `unrolled` goes back; the most products of `neumann` and `conjugate_gradient`."""
 
@@ -54,12 +54,12 @@ class UpperConfig:
 
 
 class UpperLevels:
-    """alpha and lambda with their optimisers, and the multiplier of the folding constraint.
+    """alpha and lambda with their optimisers, and the bounds with their multipliers.
 
     Args:
         shape: (edges, primitives) of alpha.
         ranges: the loss terms' starts and ranges.
-        max_folds_percent: the bound that the folding price enforces.
+        bounds: figures that the labels' objective must keep under these values.
     """
 
     def __init__(
@@ -68,14 +68,13 @@ class UpperLevels:
         ranges: Sequence[WeightRange],
         config: UpperConfig,
         *,
-        max_folds_percent: float,
+        bounds: Mapping[str, float],
         seed: int,
     ) -> None:
         generator = torch.Generator().manual_seed(seed)
         self.alpha = ALPHA_START_SPREAD * torch.randn(shape, generator=generator)
         self.loss_weights = LossWeights(ranges)
-        self.folding_price = PRICE_START
-        self.max_folds_percent = max_folds_percent
+        self.constraints = {name: Constraint(bound) for name, bound in bounds.items()}
         # short memory as in the original, since the lower level keeps moving
         sgd = partial(torch.optim.SGD, momentum=MOMENTUM, dampening=MOMENTUM)
         self._alpha_steps = sgd([self.alpha], lr=config.alpha_learning_rate)
@@ -110,13 +109,16 @@ class UpperLevels:
         _step(self._theta_steps, self.loss_weights.theta, _unit(gradient))
         self.loss_weights.clip()
         upper = {name: sum(r.upper[name] for r in reports) for name in reports[0].upper}
-        self._move_price(upper["folds_percent"])
+        objective = 1 - upper["dice"]
+        for name, constraint in self.constraints.items():
+            objective += constraint.price * upper[f"stand_in.{name}"]
+            constraint.update(upper[name], upper[f"stand_in.{name}"])
         return {
             "lambda_hypergradient_norm": float(gradient.norm()),
-            "loss_weights_objective": 1 - upper["dice"] + self.folding_price * upper["folding"],
+            "loss_weights_objective": objective,
             "soft_dice": upper["dice"],
-            "folds_percent": upper["folds_percent"],
-            "folding_price": self.folding_price,
+            **{name: upper[name] for name in self.constraints},
+            **{f"multiplier.{name}": c.multiplier for name, c in self.constraints.items()},
         }
 
     def _share_of_alpha_path(self, through_weights: Tensor, through_alpha: Tensor) -> float:
@@ -124,11 +126,9 @@ class UpperLevels:
         a, b = (float(self.loss_weights.pull_back(g).norm()) for g in (through_alpha, through_weights))
         return a / (a + b) if a + b > 0 else 0.0
 
-    def _move_price(self, folds_percent: float) -> None:
-        """Dearer while more voxels fold than allowed, cheaper while fewer; a bounded step of its logarithm."""
-        excess = min(max(folds_percent / self.max_folds_percent - 1, -1.0), 1.0)
-        low, high = PRICE_RANGE
-        self.folding_price = min(max(self.folding_price * float(np.exp(PRICE_STEP * excess)), low), high)
+    def prices(self) -> dict[str, float]:
+        """What the bounded figures cost in the next round."""
+        return {name: constraint.price for name, constraint in self.constraints.items()}
 
     def probabilities(self) -> np.ndarray:
         """softmax(alpha), (edges, primitives)."""
@@ -144,7 +144,7 @@ class UpperLevels:
         return {
             "alpha": self.alpha.clone(),
             "theta": self.loss_weights.theta.clone(),
-            "folding_price": self.folding_price,
+            "constraints": {n: [c.multiplier, c.price] for n, c in self.constraints.items()},
             "alpha_steps": _optimiser_state(self._alpha_steps, self.alpha),
             "theta_steps": _optimiser_state(self._theta_steps, self.loss_weights.theta),
         }
@@ -153,7 +153,8 @@ class UpperLevels:
         """Continue from `state()`."""
         self.alpha.copy_(torch.as_tensor(state["alpha"]))
         self.loss_weights.theta.copy_(torch.as_tensor(state["theta"]))
-        self.folding_price = float(state["folding_price"])
+        for name, (multiplier, price) in state["constraints"].items():
+            self.constraints[name].multiplier, self.constraints[name].price = float(multiplier), float(price)
         _load_optimiser(self._alpha_steps, self.alpha, state["alpha_steps"])
         _load_optimiser(self._theta_steps, self.loss_weights.theta, state["theta_steps"])
 

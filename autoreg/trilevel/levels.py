@@ -10,6 +10,7 @@ terms l, and everything about lambda follows from it. Reference: method of Fan e
 
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import torch
@@ -17,6 +18,17 @@ from torch import Tensor
 
 Reduce = Callable[[Sequence[Tensor]], None]
 """Sums tensors over all workers in place."""
+
+
+@dataclass(frozen=True)
+class Output:
+    """What the lower terms see of the weights: l = terms(values), and the weights are in `values` alone.
+
+    For a registration network these are the displacements: tensors that are small beside the weights' graph.
+    """
+
+    values: Sequence[Tensor]
+    terms: Callable[[Sequence[Tensor]], Tensor]
 
 
 class TriLevelProblem(Protocol):
@@ -33,6 +45,10 @@ class TriLevelProblem(Protocol):
 
     def train_terms(self, alpha: Tensor | None, step: int) -> Tensor:
         """l(omega, alpha) on the training batch of this step, shape (terms,)."""
+        ...
+
+    def train_output(self, alpha: Tensor | None, step: int) -> Output:
+        """The same in two parts, for estimators that go through the network once for all terms."""
         ...
 
     def architecture_terms(self, alpha: Tensor, step: int) -> Tensor:
@@ -53,15 +69,26 @@ def vector_norm(tensors: Sequence[Tensor]) -> Tensor:
     return torch.stack([t.double().square().sum() for t in tensors]).sum().sqrt()
 
 
-def gradients(value: Tensor, inputs: Sequence[Tensor], *, retain: bool = False, create: bool = False) -> list[Tensor]:
+def gradients(
+    value: Tensor | Sequence[Tensor],
+    inputs: Sequence[Tensor],
+    *,
+    along: Sequence[Tensor] | None = None,
+    retain: bool = False,
+    create: bool = False,
+) -> list[Tensor]:
     """Gradients of a scalar; zeros where an input does not take part (an operation that was not sampled).
 
     Args:
+        along: instead, of sum <value_k, along_k> for tensors of any shape, some of which may be constant.
         retain: keep the graph for another pass.
         create: make the gradients themselves differentiable.
     """
+    if along is not None:
+        reached = [(v, a) for v, a in zip(value, along, strict=True) if v.requires_grad]
+        value, along = [v for v, _ in reached], [a for _, a in reached]
     found: tuple[Any, ...] = torch.autograd.grad(
-        value, list(inputs), retain_graph=retain or create, create_graph=create, allow_unused=True
+        value, list(inputs), along, retain_graph=retain or create, create_graph=create, allow_unused=True
     )
     return [torch.zeros_like(x) if g is None else g for g, x in zip(found, inputs, strict=True)]
 

@@ -32,8 +32,12 @@ class Step:
     count: int
     """Steps so far, this one included."""
     learning_rate: float
+    length: float
+    """|w' - w|, how far the weights went."""
     by_term: tuple[Vector, ...] = ()
     """grad_w l_i at `before`, of this worker's share; only where it was asked for."""
+    by_output: tuple[Vector, ...] = ()
+    """dl_i/d output at `before`, of this worker's share; only where it was asked for."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +73,13 @@ class LowerStep:
         return used, norm
 
     def record(
-        self, gradient: Sequence[Tensor], learning_rate: float, *, batch: int, by_term: Sequence[Vector] = ()
+        self,
+        gradient: Sequence[Tensor],
+        learning_rate: float,
+        *,
+        batch: int,
+        by_term: Sequence[Vector] = (),
+        by_output: Sequence[Vector] = (),
     ) -> Step:
         """`apply`, and what the way back needs."""
         before = [w.detach().clone() for w in self.weights]
@@ -84,7 +94,9 @@ class LowerStep:
             exp_avg_sq=state["exp_avg_sq"],
             count=state["step"],
             learning_rate=learning_rate,
+            length=float(vector_norm([w.detach() - b for w, b in zip(self.weights, before, strict=True)])),
             by_term=tuple(by_term),
+            by_output=tuple(by_output),
         )
 
     def pull_back(self, step: Step, after: Adjoint) -> tuple[Vector, Adjoint]:
@@ -100,7 +112,8 @@ class LowerStep:
         g depends on w; that part of a(w) is the caller's, who knows the second derivative. Without moments' adjoints
         a(g) is - eta P a(w') with P = d(Adam's direction)/dg, diagonal; ignoring P is the error that SAMA corrects
         (Choe et al., arXiv:2310.05674). A weight that has had no gradient so far does not respond: there the
-        formula is 1/eps, true only for gradients below eps.
+        formula is 1/eps, true only for gradients below eps. Nor does one that rests in this step (`g` is 0 all over):
+        nothing that moves the objective moves its gradient.
         """
         group = self.optimiser.param_groups[0]
         (b1, b2), eps, rate = group["betas"], group["eps"], step.learning_rate
@@ -115,7 +128,7 @@ class LowerStep:
             a_v = torch.where(root > 0, pull * m / (root + eps) / (2 * root * c2), 0.0)
             if after.exp_avg is not None and after.exp_avg_sq is not None:
                 a_m, a_v = a_m + after.exp_avg[i], a_v + after.exp_avg_sq[i]
-            of_gradient.append((1 - b1) * a_m + 2 * (1 - b2) * g * a_v)
+            of_gradient.append((1 - b1) * a_m + 2 * (1 - b2) * g * a_v if g.any() else torch.zeros_like(g))
             first.append(b1 * a_m)
             second.append(b2 * a_v)
         return self._through_clipping(step, of_gradient), Adjoint(after.weights, first, second)

@@ -13,6 +13,12 @@ from autoreg.trilevel.finite_difference import derivative_along
 from autoreg.trilevel.levels import Reduce, TriLevelProblem, gradients, held_at
 from autoreg.trilevel.lower import Adjoint, LowerStep, Step, Vector
 
+MOVE = 0.3
+"""Length of a difference of gradients, in lengths of the weights' own step. A registration objective is smooth only
+piece by piece (leaky units, trilinear sampling, masks), so its gradient jumps, and a shorter difference measures the
+jumps. Against what a step of alpha really does to R_val (benchmarks/alpha_gradient.py, docs/decisions.md): off by 7
+percent at 0.3, by 70 percent at 0.003, and by 23 percent with torch's pointwise second derivative."""
+
 Level = Literal["loss_weights", "alpha"]
 """Whose hypergradient."""
 
@@ -72,13 +78,17 @@ class Response:
         """
         batch = (step or self.steps[-1]).batch
         with held_at(self.problem.weights, step.before) if step else nullcontext():
-            take = self._exact if exact else self._by_difference
-            found = take(direction, batch, level, curvature)
+            if exact:
+                found = self._exact(direction, batch, level, curvature)
+            else:
+                found = self._by_difference(direction, step, batch, level, curvature)
         if found.weights is not None:
             self.reduce(found.weights)
         return found
 
-    def _by_difference(self, direction: Vector, batch: int, level: Level | None, curvature: bool) -> Products:
+    def _by_difference(
+        self, direction: Vector, step: Step | None, batch: int, level: Level | None, curvature: bool
+    ) -> Products:
         alpha = None if self.alpha is None else self.alpha.detach().requires_grad_(level == "alpha")
         inputs = ([alpha] if alpha is not None and level == "alpha" else []) + (
             list(self.problem.weights) if curvature else []
@@ -90,7 +100,8 @@ class Response:
             found = gradients(terms @ self.loss_weights.to(terms), inputs) if inputs else []
             return [terms.detach(), *found]
 
-        terms, *rest = derivative_along(first_derivatives, self.problem.weights, direction)
+        move = MOVE * (step or self.steps[-1]).length
+        terms, *rest = derivative_along(first_derivatives, self.problem.weights, direction, at_least=move)
         of_alpha = rest.pop(0) if level == "alpha" else None
         return Products(rest if curvature else None, terms if level == "loss_weights" else None, of_alpha)
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from autoreg.errors import DivergedError, NoMinimumError
-from autoreg.trilevel.hypergradient import BY_TERM, DIRECT, ESTIMATORS
+from autoreg.trilevel.hypergradient import BY_OUTPUT, BY_TERM, DIRECT, ESTIMATORS
 from autoreg.trilevel.levels import Reduce, TriLevelProblem, gradients, place
 from autoreg.trilevel.lower import LowerStep, Step, Vector
 from autoreg.trilevel.response import Response
@@ -33,7 +33,7 @@ class Round:
     update_alpha: bool = False
     update_loss_weights: bool = False
     alpha_estimator: str = "darts_fd"
-    loss_weights_estimator: str = "dot_product"
+    loss_weights_estimator: str = "through_output"
     horizon: int = 1
     """Steps that `unrolled` goes back, or the most products of an implicit estimator."""
     alpha_step: float | None = None
@@ -79,17 +79,18 @@ def solve_round(problem: TriLevelProblem, lower: LowerStep, task: Round, reduce:
     kept: list[Step] = []
     before_last: dict[str, Any] = {}
     for step, learning_rate in enumerate(task.learning_rates, start=task.first_step):
-        terms = problem.train_terms(task.alpha, step)
-        _check(terms, "weights", task.index, step)
-        total += terms.detach().to(total)
         if step > task.last_step - task.recorded:
             if step == task.last_step and task.alpha_step is not None:
                 before_last = lower.state()
-            kept.append(_recorded_step(problem, lower, task, terms, step, learning_rate, reduce))
+            terms, recorded = _recorded_step(problem, lower, task, step, learning_rate, reduce)
+            kept.append(recorded)
         else:
+            terms = problem.train_terms(task.alpha, step)
+            _check(terms, "weights", task.index, step)
             gradient = gradients(terms @ task.loss_weights.to(terms), problem.weights)
             reduce(gradient)
             lower.apply(gradient, learning_rate)
+        total += terms.detach().to(total)
     parts = RoundParts(total / len(task.learning_rates))
     if kept:
         response = Response(problem, lower, task.loss_weights, task.alpha, kept, reduce, task.horizon)
@@ -98,28 +99,40 @@ def solve_round(problem: TriLevelProblem, lower: LowerStep, task: Round, reduce:
 
 
 def _recorded_step(
-    problem: TriLevelProblem,
-    lower: LowerStep,
-    task: Round,
-    terms: Tensor,
-    step: int,
-    learning_rate: float,
-    reduce: Reduce,
-) -> Step:
-    """A step kept in view; the last one term by term where the loss weights' estimator wants that."""
-    by_term: list[Vector] = []
+    problem: TriLevelProblem, lower: LowerStep, task: Round, step: int, learning_rate: float, reduce: Reduce
+) -> tuple[Tensor, Step]:
+    """A step kept in view, and its terms; the last one with what the loss weights' estimator wants of each term."""
+    wanted = task.loss_weights_estimator if step == task.last_step and task.update_loss_weights else ""
     lambda_ = task.loss_weights
-    if step == task.last_step and task.update_loss_weights and task.loss_weights_estimator in BY_TERM:
-        by_term = [gradients(term, problem.weights, retain=True) for term in terms]
-        factors = [float(factor) for factor in lambda_]
-        gradient = [
-            torch.stack([factor * g for factor, g in zip(factors, column, strict=True)]).sum(0)
-            for column in zip(*by_term, strict=True)
-        ]
+    by_term: list[Vector] = []
+    by_output: list[Vector] = []
+    if wanted in BY_OUTPUT:
+        output = problem.train_output(task.alpha, step)
+        seen = [value.detach().requires_grad_() for value in output.values]
+        terms = output.terms(seen)
+        _check(terms, "weights", task.index, step)
+        by_output = [gradients(term, seen, retain=True) for term in terms]
+        gradient = gradients(output.values, problem.weights, along=_weighted(by_output, lambda_))
     else:
-        gradient = gradients(terms @ lambda_.to(terms), problem.weights)
+        terms = problem.train_terms(task.alpha, step)
+        _check(terms, "weights", task.index, step)
+        if wanted in BY_TERM:
+            by_term = [gradients(term, problem.weights, retain=True) for term in terms]
+            gradient = _weighted(by_term, lambda_)
+        else:
+            gradient = gradients(terms @ lambda_.to(terms), problem.weights)
     reduce(gradient)
-    return lower.record(gradient, learning_rate, batch=step, by_term=by_term)
+    recorded = lower.record(gradient, learning_rate, batch=step, by_term=by_term, by_output=by_output)
+    return terms.detach(), recorded
+
+
+def _weighted(by_term: list[Vector], loss_weights: Tensor) -> Vector:
+    """sum_i lambda_i v_i."""
+    factors = [float(factor) for factor in loss_weights]
+    return [
+        torch.stack([factor * v for factor, v in zip(factors, column, strict=True)]).sum(0)
+        for column in zip(*by_term, strict=True)
+    ]
 
 
 def _upper_parts(response: Response, task: Round, parts: RoundParts, before_last: dict[str, Any]) -> None:
@@ -170,8 +183,7 @@ def _both_paths(response: Response, task: Round, parts: RoundParts, before_last:
             place(problem.weights, last.before)
             lower.load(before_last)
             changed = replace(task, alpha=alpha.detach())
-            terms = problem.train_terms(changed.alpha, last.batch)
-            step = _recorded_step(problem, lower, changed, terms, last.batch, last.learning_rate, response.reduce)
+            _, step = _recorded_step(problem, lower, changed, last.batch, last.learning_rate, response.reduce)
             yield replace(response, alpha=changed.alpha, steps=[step])
 
     parts.loss_weights_gradient, parts.loss_weights_through_alpha, parts.upper = both_paths(

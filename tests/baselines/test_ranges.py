@@ -19,19 +19,25 @@ SPACE = SearchSpace.from_dict(
 )
 
 
-@pytest.mark.parametrize("primitives", [False, True])
-def test_ranges_are_those_of_the_space(primitives: bool) -> None:
+EDGES = [edge.name for edge in SPACE.architecture.edges()]
+
+
+@pytest.mark.parametrize(
+    ("primitives", "names"),
+    [("fixed", []), ("one", ["primitive"]), ("each", [f"primitive.{edge}" for edge in EDGES])],
+)
+def test_ranges_are_those_of_the_space(primitives: str, names: list[str]) -> None:
     expected = {
         "learning_rate": FloatDistribution(1e-4, 1e-2, log=True),
         "lambda.smooth": FloatDistribution(0.5, 8.0, log=True),
-    } | ({"primitive": CategoricalDistribution(("conv1", "conv3"))} if primitives else {})
+    } | {name: CategoricalDistribution(("conv1", "conv3")) for name in names}
 
     assert study_ranges(SPACE, primitives=primitives) == expected
 
 
 @pytest.mark.parametrize(("given", "used"), [(1e-3, 1e-3), (1e-6, 1e-4), (0.5, 1e-2)])
 def test_first_trial_is_the_default_inside_the_range(given: float, used: float) -> None:
-    first = first_parameters(SPACE, learning_rate=given, primitives=True)
+    first = first_parameters(SPACE, learning_rate=given, primitives="one")
 
     assert first == {"learning_rate": used, "lambda.smooth": 2.0, "primitive": "conv3"}
 
@@ -45,6 +51,12 @@ def test_a_chosen_primitive_is_on_every_edge() -> None:
 
     assert set(described["genotype"]["edges"].values()) == {"conv1"}
     assert build_network(described)
+
+
+def test_each_edge_may_choose_its_own() -> None:
+    chosen = {f"primitive.{edge}": ("conv1", "conv3")[i % 2] for i, edge in enumerate(EDGES)}
+    described = network(chosen, SPACE, "all-conv3")
+    assert [f"conv{1 + 2 * (i % 2)}" for i in range(len(EDGES))] == [described["genotype"]["edges"][e] for e in EDGES]
 
 
 def test_without_primitives_the_named_network_is_trained() -> None:

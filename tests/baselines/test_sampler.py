@@ -12,13 +12,13 @@ def quiet() -> None:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
 
 
-def draw(study: optuna.Study, trials: int) -> list[float]:
-    """Values of the next trials, each told that 3 is best."""
+def draw(study: optuna.Study, trials: int, target: float = 3.0) -> list[float]:
+    """Values of the next trials, each told that the target is best."""
     values = []
     for _ in range(trials):
         trial = study.ask(RANGES)
         values.append(trial.params["x"])
-        study.tell(trial, -abs(values[-1] - 3))
+        study.tell(trial, -abs(values[-1] - target))
     return values
 
 
@@ -36,6 +36,14 @@ def test_trials_differ_and_stay_in_the_range() -> None:
 
     assert len(set(values)) == 12
     assert all(0.01 <= value <= 100 for value in values)
+
+
+@pytest.mark.parametrize("random", [False, True])
+def test_a_random_study_learns_nothing(random: bool) -> None:
+    def drawn(target: float) -> list[float]:
+        return draw(optuna.create_study(direction="maximize", sampler=NumberedTPE(0, 20, random=random)), 20, target)
+
+    assert (drawn(3.0) == drawn(50.0)) is random
 
 
 @pytest.mark.parametrize("kept", [1, 3, 7])

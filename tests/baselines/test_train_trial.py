@@ -88,7 +88,7 @@ def test_same_seed_same_study(tmp_path: Path, phantoms: Path, ray_cluster: None)
 @pytest.mark.slow
 @pytest.mark.ray
 def test_the_primitive_can_be_tuned_too(tmp_path: Path, phantoms: Path, ray_cluster: None) -> None:
-    config = configuration(tmp_path, trials=2, concurrent=2, primitives=True)
+    config = configuration(tmp_path, trials=2, concurrent=2, primitives="one")
 
     folder = experiment.tune(config, dataset=phantoms, output=tmp_path / "study")
 

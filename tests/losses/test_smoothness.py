@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from autoreg.losses import SMOOTHNESS, bending, diffusion, folding
+from autoreg.losses import SMOOTHNESS, bending, diffusion, folding, log_jacobian_spread
+from autoreg.metrics import sdlogj
 from autoreg.spatial import voxel_grid
 
 SPACES = [(6, 7), (5, 6, 7)]
@@ -82,3 +83,10 @@ def test_half_precision_is_raised(name: str) -> None:
     value = SMOOTHNESS[name](field)
     assert value.dtype == torch.float32
     torch.testing.assert_close(value, SMOOTHNESS[name](field.float()))
+
+
+@pytest.mark.parametrize("space", SPACES)
+def test_spread_of_the_log_jacobian_is_the_figure_of_tables(space: tuple[int, ...]) -> None:
+    field = 0.1 * torch.randn(1, len(space), *space, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    assert log_jacobian_spread(field).item() == pytest.approx(sdlogj(field), abs=2e-6)
+    assert torch.autograd.gradcheck(log_jacobian_spread, (field.requires_grad_(),))

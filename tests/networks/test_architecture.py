@@ -52,7 +52,7 @@ def test_edges_go_by_level_and_have_their_own_names() -> None:
         ({"feature_edges": 0}, "feature_edges: expected at least 1"),
         ({"integration_steps": -1}, "integration_steps: expected 0 or more"),
         ({"match": "conct"}, "match: expected one of concat, cost, concat\\+cost, got 'conct'"),
-        ({"composition": "add"}, "composition: expected one of compose, legacy, got 'add'"),
+        ({"composition": "add"}, "composition: expected one of compose, sum, legacy, got 'add'"),
         ({"downsampling": "pool"}, "downsampling: expected one of strided, pooled, got 'pool'"),
         (None, "architecture: expected keys and values, got None"),
     ],

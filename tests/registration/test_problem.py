@@ -17,6 +17,7 @@ from autoreg.registration.objective import Objective
 from autoreg.registration.problem import RegistrationProblem, Samplers, Shard, UpperObjective
 from autoreg.registration.space import Term
 from autoreg.trilevel import LowerStep, Round, no_reduce, solve_round
+from autoreg.trilevel import response as response_module
 
 TERMS = (
     Term("lncc", "lncc", level=1, window=3, reference=True),
@@ -73,7 +74,7 @@ def test_shares_add_up_to_the_global_mean(count: int) -> None:
 
     def values(shard: Shard) -> tuple[Tensor, Tensor, Tensor, dict[str, float]]:
         problem = problem_of(network, batch_size=5, shard=shard, relaxation="single-path")
-        problem.upper = UpperObjective(folding_price=10.0)
+        problem.upper = UpperObjective(prices={"folds_percent": 10.0})
         objective, parts = problem.loss_weights_objective(alpha, 1)
         return problem.train_terms(alpha, 1), problem.architecture_terms(alpha, 1), objective, parts
 
@@ -93,10 +94,10 @@ def test_upper_objective_is_overlap_with_a_price_on_folding() -> None:
         nn.init.normal_(cell.head.weight, std=3.0, generator=seeded(1))
     free, parts = problem.loss_weights_objective(None, 0)
     assert free.item() == pytest.approx(1 - parts["dice"], rel=1e-6)
-    assert parts["folding"] > 0 and parts["folds_percent"] > 0
-    problem.upper = UpperObjective(folding_price=7.0)
-    priced, _ = problem.loss_weights_objective(None, 0)
-    assert (priced - free).item() == pytest.approx(7 * parts["folding"], rel=1e-5)
+    problem.upper = UpperObjective(prices={"folds_percent": 7.0})
+    priced, parts = problem.loss_weights_objective(None, 0)
+    assert (priced - free).item() == pytest.approx(7 * parts["stand_in.folds_percent"], rel=1e-5)
+    assert parts["stand_in.folds_percent"] > 0 and parts["folds_percent"] > 0
 
 
 def test_paths_are_a_function_of_seed_and_step() -> None:
@@ -148,32 +149,32 @@ def in_double(monkeypatch: pytest.MonkeyPatch) -> None:
         return PairBatch(side(batch.fixed), side(batch.moving), batch.crop)
 
     monkeypatch.setattr(problem_module, "load_batch", load)
+    monkeypatch.setattr(response_module, "MOVE", 1e-4)  # this small problem is smooth where it stands
     monkeypatch.setattr(objective_module, "one_hot", lambda *given: one_hot(*given).double())
 
 
 LAMBDA = torch.tensor([1.0, 10.0, 0.5, 2.0], dtype=torch.float64)
 
 
-def after(alpha: Tensor | None, lambda_: Tensor, *, observed: bool) -> tuple[RegistrationProblem, Any]:
+def after(alpha: Tensor | None, lambda_: Tensor, *, observed: bool, **task: Any) -> tuple[RegistrationProblem, Any]:
     """The problem after three Adam steps and one more with the given alpha and lambda, and that round's parts."""
     start = None if alpha is None else torch.zeros_like(alpha)
     problem = problem_of(derived().double() if alpha is None else supernet().double(), batch_size=2)
-    problem.upper = UpperObjective(folding_price=1.0)
+    problem.upper = UpperObjective(prices={"folds_percent": 1.0})
     lower = LowerStep(problem.weights, betas=(0.9, 0.999), clip=1e9)
     solve_round(problem, lower, Round(0, 0, (1e-3,) * 3, LAMBDA, start), no_reduce)
-    task = Round(
-        1, 3, (1e-3,), lambda_, alpha, update_alpha=observed and alpha is not None, update_loss_weights=observed
-    )
-    return problem, solve_round(problem, lower, task, no_reduce)
+    wanted = {"update_alpha": observed and alpha is not None, "update_loss_weights": observed}
+    return problem, solve_round(problem, lower, Round(1, 3, (1e-3,), lambda_, alpha, **wanted, **task), no_reduce)
 
 
 @pytest.mark.usefixtures("in_double")
-def test_loss_weights_gradient_through_a_network() -> None:
+@pytest.mark.parametrize("estimator", ["dot_product", "through_output"])
+def test_loss_weights_gradient_through_a_network(estimator: str) -> None:
     def upper(lambda_: Tensor) -> float:
         problem, _ = after(None, lambda_, observed=False)
         return problem.loss_weights_objective(None, 3)[0].item()
 
-    found = after(None, LAMBDA, observed=True)[1].loss_weights_gradient
+    found = after(None, LAMBDA, observed=True, loss_weights_estimator=estimator)[1].loss_weights_gradient
     steps = 1e-5 * torch.diag(LAMBDA)
     numerical = [(upper(LAMBDA + h) - upper(LAMBDA - h)) / (2 * float(h.sum())) for h in steps]
     torch.testing.assert_close(found, torch.tensor(numerical, dtype=torch.float64), rtol=1e-4, atol=0)
@@ -189,7 +190,7 @@ def test_alpha_gradient_through_a_supernet() -> None:
         problem, _ = after(alpha, LAMBDA, observed=False)
         return (problem.architecture_terms(alpha, 3).detach() @ LAMBDA).item()
 
-    parts = after(alpha, LAMBDA, observed=True)[1]
+    parts = after(alpha, LAMBDA, observed=True, alpha_estimator="darts_fd")[1]
     numerical = (upper(alpha + h * direction) - upper(alpha - h * direction)) / (2 * h)
     direct, indirect = ((part * direction).sum().item() for part in (parts.alpha_direct, parts.alpha_indirect))
     assert direct + indirect == pytest.approx(numerical, rel=1e-6)
@@ -199,7 +200,7 @@ def test_alpha_gradient_through_a_supernet() -> None:
 def run(lambda_: Tensor, alpha: Tensor, **task: Any) -> tuple[RegistrationProblem, Any]:
     """A supernet after three Adam steps and one round."""
     problem = problem_of(supernet().double(), batch_size=2)
-    problem.upper = UpperObjective(folding_price=1.0)
+    problem.upper = UpperObjective(prices={"folds_percent": 1.0})
     lower = LowerStep(problem.weights, betas=(0.9, 0.999), clip=1e9)
     solve_round(problem, lower, Round(0, 0, (1e-3,) * 3, LAMBDA, torch.zeros_like(alpha)), no_reduce)
     return problem, solve_round(problem, lower, Round(1, 3, loss_weights=lambda_, alpha=alpha, **task), no_reduce)
@@ -249,12 +250,12 @@ def test_both_paths_through_a_supernet() -> None:
     direction = LAMBDA * torch.tensor([0.0, 1.0, -0.5, 1.0], dtype=torch.float64)
 
     def nested(lambda_: Tensor) -> float:
-        parts = run(lambda_, alpha, **rates, update_alpha=True)[1]
+        parts = run(lambda_, alpha, **rates, update_alpha=True, alpha_estimator="darts_fd")[1]
         gradient = parts.alpha_direct + parts.alpha_indirect
         moved = alpha - 0.1 * gradient / gradient.norm()
         return run(lambda_, moved, **rates)[0].loss_weights_objective(moved, 3)[0].item()
 
-    parts = run(LAMBDA, alpha, **rates, **OBSERVED, alpha_step=0.1)[1]
+    parts = run(LAMBDA, alpha, **rates, **OBSERVED, alpha_step=0.1, alpha_estimator="darts_fd")[1]
     through_weights, through_alpha = (
         parts.loss_weights_gradient @ direction,
         parts.loss_weights_through_alpha @ direction,
@@ -262,6 +263,50 @@ def test_both_paths_through_a_supernet() -> None:
     expected = slope(nested, LAMBDA, direction)
     assert (through_weights + through_alpha).item() == pytest.approx(expected, rel=1e-3)
     assert abs(through_alpha) > 0.01 * abs(expected)
+
+
+def bpfl() -> nn.Module:
+    return built(lambda: build_network({"name": "bpfl"}))
+
+
+def test_shares_of_a_network_with_noise_and_own_terms_add_up() -> None:
+    """A pair's noise is the same on whichever worker the pair is."""
+    network = bpfl()
+    whole = problem_of(network, batch_size=5).train_terms(None, 1)
+    assert whole.shape == (len(TERMS) + 2,)
+    assert (whole[len(TERMS) :] > 0).tolist() == [True, False]  # the deformation's turn, so its energy alone
+    for count in (2, 3):
+        shares = [problem_of(network, batch_size=5, shard=Shard(i, count)).train_terms(None, 1) for i in range(count)]
+        torch.testing.assert_close(torch.stack(shares).sum(0), whole, rtol=1e-4, atol=1e-6)
+    assert torch.equal(problem_of(network, batch_size=5).train_terms(None, 1), whole)
+    other = problem_of(network, batch_size=5, seed=1).train_terms(None, 1)
+    assert not torch.equal(other, whole)
+
+
+@pytest.mark.usefixtures("in_double")
+@pytest.mark.parametrize("estimator", ["dot_product", "through_output", "darts_fd", "second_derivative"])
+@pytest.mark.parametrize(("steps", "turn"), [(2, "features"), (3, "deformations")])
+def test_loss_weights_gradient_through_levels_that_learn_in_turn(steps: int, turn: str, estimator: str) -> None:
+    """Own terms with their weights in the objective, noise, and a last step that moves one level alone."""
+
+    def after_steps(lambda_: Tensor, *, observed: bool) -> tuple[RegistrationProblem, Any]:
+        problem = problem_of(bpfl().double(), batch_size=1)
+        problem.upper = UpperObjective(prices={"folds_percent": 1.0})
+        lower = LowerStep(problem.weights, betas=(0.9, 0.999), clip=1e9)
+        solve_round(problem, lower, Round(0, 0, (1e-3,) * steps, start), no_reduce)
+        task = Round(1, steps, (1e-3,), lambda_, update_loss_weights=observed, loss_weights_estimator=estimator)
+        return problem, solve_round(problem, lower, task, no_reduce)
+
+    def upper(lambda_: Tensor) -> float:
+        problem, _ = after_steps(lambda_, observed=False)
+        return problem.loss_weights_objective(None, steps)[0].item()
+
+    start = torch.cat([LAMBDA, torch.tensor([1.0, 0.01], dtype=torch.float64)])
+    direction = start * torch.tensor([0.0, 1.0, -0.5, 1.0, 0.5, 0.5], dtype=torch.float64)
+    found = after_steps(start, observed=True)[1].loss_weights_gradient
+    assert (found @ direction).item() == pytest.approx(slope(upper, start, direction), rel=1e-4)
+    assert (found[5] == 0) == (turn == "deformations")  # the divergence is nothing to the deformation's weights
+    assert (found[4] == 0) == (turn == "features")  # nor the energy to the features'
 
 
 def test_registration_is_what_the_network_says() -> None:

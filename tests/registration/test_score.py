@@ -20,6 +20,16 @@ def test_folds_above_the_bound_cost_dice(dice: float, folds: float, score: float
     assert ScoreConfig().score(dice, folds) == pytest.approx(score)
 
 
+def test_a_bound_on_sdlogj_is_one_when_it_is_given() -> None:
+    assert ScoreConfig().score(0.8, 0.0, 5.0) == 0.8
+    bounded = ScoreConfig(max_sdlogj=0.5)
+    assert bounded.score(0.8, 0.0, 0.5) == 0.8
+    assert bounded.score(0.8, 0.0, 0.75) == pytest.approx(0.3)
+    assert bounded.bounds == {"folds_percent": 0.3, "sdlogj": 0.5}
+    with pytest.raises(ValueError, match=r"score\.max_sdlogj"):
+        ScoreConfig(max_sdlogj=0.0)
+
+
 @pytest.mark.parametrize("bound", [0.0, -1.0, 101.0])
 def test_wrong_bounds(bound: float) -> None:
     with pytest.raises(ValueError, match=r"score\.max_folds_percent"):

@@ -62,16 +62,16 @@ def test_a_search_keeps_its_budget(smoke_setting) -> None:
     with open_pool(spec, local, None) as pool:
         costs = pool.measure_costs(setting.image_shape)
         limit = (costs["params"].cheapest() + costs["params"].of(_all_conv3(space), space.primitives)) / 2
-        driver = SearchDriver(space, SearchConfig(max_params=limit), max_folds_percent=0.3, seed=0)
+        driver = SearchDriver(space, SearchConfig(max_params=limit), bounds={"folds_percent": 0.3}, seed=0)
         driver.prepare(pool, setting.image_shape)
     for genotype in (*driver.genotypes().values(), driver.default_genotype()):
         assert 0 < driver.costs(genotype)["params"] <= limit
     assert "conv3" in driver.default_genotype().edges.values()
-    again = SearchDriver(space, SearchConfig(max_params=limit), max_folds_percent=0.3, seed=0)
+    again = SearchDriver(space, SearchConfig(max_params=limit), bounds={"folds_percent": 0.3}, seed=0)
     again.load(driver.state())
     assert again.genotypes() == driver.genotypes()
 
 
 def _all_conv3(space):
-    free = SearchDriver(load_space("tiny", dims=3), SearchConfig(), max_folds_percent=0.3, seed=0)
+    free = SearchDriver(load_space("tiny", dims=3), SearchConfig(), bounds={"folds_percent": 0.3}, seed=0)
     return free.default_genotype()

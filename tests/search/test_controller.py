@@ -12,7 +12,7 @@ from autoreg.search.upper import UpperConfig
 
 def moves(**upper: str) -> list[tuple[bool, bool]]:
     config = SearchConfig(rounds=8, warmup_rounds=2, upper=UpperConfig(**upper))
-    driver = SearchDriver(load_space("tiny", dims=3), config, max_folds_percent=0.3, seed=0)
+    driver = SearchDriver(load_space("tiny", dims=3), config, bounds={"folds_percent": 0.3}, seed=0)
     return [(task.update_alpha, task.update_loss_weights) for task in map(driver.task, range(8))]
 
 
@@ -30,15 +30,19 @@ def test_one_level_alone(levels: str, expected: tuple[bool, bool]) -> None:
 
 
 def test_full_tells_the_workers_how_far_alpha_will_go() -> None:
-    config = SearchConfig(upper=UpperConfig(paths="full", alpha_learning_rate=0.3))
-    driver = SearchDriver(load_space("tiny", dims=3), config, max_folds_percent=0.3, seed=0)
+    config = SearchConfig(upper=UpperConfig(paths="full", alpha_estimator="darts_fd", alpha_learning_rate=0.3))
+    driver = SearchDriver(load_space("tiny", dims=3), config, bounds={"folds_percent": 0.3}, seed=0)
     assert driver.task(0).alpha_step == pytest.approx(0.15)  # the first step of momentum with dampening one half
 
 
 @pytest.mark.parametrize(
     ("upper", "changes", "message"),
     [
-        ({"paths": "full"}, {"relaxation": "single-path"}, "full needs relaxation softmax, got single-path"),
+        (
+            {"paths": "full", "alpha_estimator": "darts_fd"},
+            {"relaxation": "single-path"},
+            "full needs relaxation softmax, got single-path",
+        ),
         (
             {},
             {"removal": True, "relaxation": "single-path"},

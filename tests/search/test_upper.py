@@ -13,7 +13,7 @@ RANGES = [WeightRange("a", 1.0, 0.1, 10.0, True), WeightRange("b", 2.0, 0.1, 10.
 
 
 def upper() -> UpperLevels:
-    return UpperLevels((2, 3), RANGES, UpperConfig(), max_folds_percent=0.5, seed=1)
+    return UpperLevels((2, 3), RANGES, UpperConfig(), bounds={"folds_percent": 0.5}, seed=1)
 
 
 def report(rank: int = 0, folds: float = 0.0) -> RoundReport:
@@ -24,7 +24,7 @@ def report(rank: int = 0, folds: float = 0.0) -> RoundReport:
         alpha_direct=np.array([[1.0, 0.0, 0.0], [0.0, 0.0, -1.0]], dtype=np.float32),
         alpha_indirect=np.zeros((2, 3), dtype=np.float32),
         loss_weights_gradient=np.array([5.0, 0.25]),
-        upper={"dice": 0.25, "folding": 0.0, "folds_percent": folds},
+        upper={"dice": 0.25, "folds_percent": folds, "stand_in.folds_percent": folds / 100},
     )
 
 
@@ -92,24 +92,24 @@ def test_what_does_not_go_together_is_named(given, message):
 
 def test_the_price_of_folding_follows_the_bound():
     levels = upper()
-    start = levels.folding_price
-    levels.update([report(folds=2.0)])
-    assert levels.folding_price > start
-    for _ in range(3):
-        levels.update([report(folds=0.0)])
-    assert levels.folding_price < start
+    prices = [levels.prices()["folds_percent"]]
+    for folds in (2.0, 2.0, 0.0):
+        levels.update([report(folds=folds)])
+        prices.append(levels.prices()["folds_percent"])
+    assert prices[0] == 0 < prices[1] < prices[2]
+    assert prices[3] == 0  # nothing folds, so nothing can be gained
 
 
 def test_state_continues_bit_for_bit():
     one = upper()
     one.update([report()])
-    two = UpperLevels((2, 3), RANGES, UpperConfig(), max_folds_percent=0.5, seed=99)
+    two = UpperLevels((2, 3), RANGES, UpperConfig(), bounds={"folds_percent": 0.5}, seed=99)
     two.load(one.state())
     one.update([report(folds=1.0)])
     two.update([report(folds=1.0)])
     assert torch.equal(one.alpha, two.alpha)
     assert one.loss_weights.named() == two.loss_weights.named()
-    assert one.folding_price == two.folding_price
+    assert one.prices() == two.prices() != {"folds_percent": 0.0}
 
 
 def test_entropy_starts_near_undecided():

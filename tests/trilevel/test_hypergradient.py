@@ -10,7 +10,7 @@ from torch import Tensor
 
 from autoreg.errors import EstimatorError
 from autoreg.trilevel import LowerStep, no_reduce
-from autoreg.trilevel.hypergradient import ALPHA_ESTIMATORS, BY_TERM, ESTIMATORS
+from autoreg.trilevel.hypergradient import ALPHA_ESTIMATORS, BY_OUTPUT, BY_TERM, ESTIMATORS
 from autoreg.trilevel.response import Response
 
 LAMBDA = torch.tensor([1.0, 0.4, 2.5], dtype=torch.float64)
@@ -23,7 +23,10 @@ def response_at(problem: Any, *, rate: float = 1e-9, alpha: Tensor | None = None
     terms = problem.train_terms(alpha, 0)
     by_term = [list(torch.autograd.grad(t, problem.weights, retain_graph=True)) for t in terms]
     gradient = list(torch.autograd.grad(terms @ LAMBDA, problem.weights))
-    step = lower.record(gradient, rate, batch=0, by_term=by_term)
+    output = problem.train_output(alpha, 0)
+    seen = [v.detach().requires_grad_() for v in output.values]
+    by_output = [list(torch.autograd.grad(t, seen, retain_graph=True)) for t in output.terms(seen)]
+    step = lower.record(gradient, rate, batch=0, by_term=by_term, by_output=by_output)
     return Response(problem, lower, LAMBDA, alpha, [step], no_reduce, **settings)
 
 
@@ -84,7 +87,7 @@ def test_implicit_estimators_refuse_what_they_cannot_solve(name: str) -> None:
         hypergradient(name, saddle, normal(5, seed=3), horizon=2000, tolerance=1e-8)
 
 
-@pytest.mark.parametrize("name", BY_TERM)
+@pytest.mark.parametrize("name", BY_TERM + BY_OUTPUT)
 def test_dot_products_refuse_alpha(name: str) -> None:
     assert name not in ALPHA_ESTIMATORS
     response = response_at(QuadraticProblem(QuadraticBilevel.random(), normal(5, seed=1)))

@@ -73,7 +73,7 @@ def test_unrolled_adam() -> None:
 
 
 def test_both_paths_of_three_levels() -> None:
-    task = Round(1, FIRST, RATES[:1], LAMBDA, ALPHA, True, True, alpha_step=ALPHA_STEP)
+    task = Round(1, FIRST, RATES[:1], LAMBDA, ALPHA, True, True, "darts_fd", "dot_product", alpha_step=ALPHA_STEP)
     direct, _, through_alpha = ours(task)
     lambda_, alpha = LAMBDA.clone().requires_grad_(), ALPHA.clone().requires_grad_()
     first, second = Theirs(), Theirs()

@@ -17,7 +17,7 @@ from autoreg.trilevel import LowerStep, Reduce, Round, RoundParts, no_reduce, so
 LAMBDA = torch.tensor([1.0, 0.4, 2.5], dtype=torch.float64)
 ALPHA = normal(2, 2, seed=3)
 HISTORY = Round(0, 0, (0.05, 0.03, 0.04, 0.05, 0.02), LAMBDA, ALPHA)
-OBSERVED = Round(1, 5, (0.05,), LAMBDA, ALPHA, update_alpha=True, update_loss_weights=True)
+OBSERVED = Round(1, 5, (0.05,), LAMBDA, ALPHA, True, True, alpha_estimator="darts_fd")
 Problem = Callable[..., ToyTriLevel]
 
 
@@ -40,12 +40,13 @@ def numerical(value_of: Callable[[Tensor], float], at: Tensor, *, h: float = 1e-
     return torch.tensor(slopes, dtype=at.dtype).view(at.shape)
 
 
-def test_loss_weights_gradient_is_the_derivative_through_the_step() -> None:
+@pytest.mark.parametrize("estimator", ["dot_product", "through_output"])
+def test_loss_weights_gradient_is_the_derivative_through_the_step(estimator: str) -> None:
     def upper(lambda_: Tensor) -> float:
         problem, _, _ = after(plain(OBSERVED, loss_weights=lambda_))
         return float(problem.loss_weights_objective(ALPHA, 5)[0].detach())
 
-    found = after(OBSERVED)[1].loss_weights_gradient
+    found = after(replace(OBSERVED, loss_weights_estimator=estimator))[1].loss_weights_gradient
     torch.testing.assert_close(found, numerical(upper, LAMBDA), rtol=1e-6, atol=0)
 
 
@@ -125,8 +126,9 @@ def nested(lambda_: Tensor) -> float:
 
 
 @pytest.mark.parametrize("alpha_estimator", ["darts_fd", "second_derivative"])
-def test_both_paths_are_the_derivative_of_the_nested_problem(alpha_estimator: str) -> None:
-    parts = after(replace(BOTH, alpha_estimator=alpha_estimator))[1]
+@pytest.mark.parametrize("estimator", ["dot_product", "through_output"])
+def test_both_paths_are_the_derivative_of_the_nested_problem(alpha_estimator: str, estimator: str) -> None:
+    parts = after(replace(BOTH, alpha_estimator=alpha_estimator, loss_weights_estimator=estimator))[1]
     expected = numerical(nested, LAMBDA)
     assert (parts.loss_weights_gradient + parts.loss_weights_through_alpha - expected).norm() < 1e-6 * expected.norm()
     assert parts.loss_weights_through_alpha.norm() > 0.05 * expected.norm()  # the second path is no detail here
@@ -189,7 +191,10 @@ class ThreadSum:
 UNROLLED = {"alpha_estimator": "unrolled", "loss_weights_estimator": "unrolled", "horizon": 2}
 
 
-@pytest.mark.parametrize("estimators", [{}, UNROLLED, {"alpha_step": STEP}], ids=["usual", "unrolled", "both paths"])
+PATHS = {"alpha_step": STEP, "loss_weights_estimator": "dot_product"}  # a difference of differences would be rounding
+
+
+@pytest.mark.parametrize("estimators", [{}, UNROLLED, PATHS], ids=["usual", "unrolled", "both paths"])
 @pytest.mark.parametrize("clip", [1e9, 0.5])
 @pytest.mark.parametrize("pairs", [4, 5])
 def test_shares_of_two_workers_add_up_to_one(pairs: int, clip: float, estimators: dict[str, Any]) -> None:
