@@ -5,8 +5,8 @@ a stationary velocity whose exponential comes before the network's displacement:
 
     phi = phi_network o exp(K v),    u(x) = exp(K v)(x) + u_network(x + exp(K v)(x))
 
-with v on the half grid, K a smoothing kernel, by Adam from v = 0. A state is kept if its objective is lower than that
-of the one kept before and it folds no more, so neither figure can get worse.
+with v on the half grid, K a smoothing kernel, by Adam from v = 0. A state is kept if its objective is lower than
+that of the one kept before and it folds no more, so neither figure can get worse.
 
 Reference: Balakrishnan et al. 2019, doi:10.1109/TMI.2019.2897538 (instance-specific optimisation).
 """
