@@ -46,11 +46,13 @@ def describe(config: Config, dataset: Path | None, folder: Path, command: str) -
     sizes = {
         name: len(getattr(roles, name)) for name in ("weights", "architecture", "loss_weights", "selection", "test")
     }
+    searched = f"loss weights of {config.search.network}" if config.search.network else config.search.relaxation
     budget = {
-        "search": f"{config.search.rounds} rounds of {config.search.steps_per_round} steps, {config.search.relaxation}",
+        "search": f"{config.search.rounds} rounds of {config.search.steps_per_round} steps, {searched}",
         "train": f"{config.train.steps} steps",
         "tune": f"{config.tune.trials} trials of {config.train.steps} steps",
     }[command]
+    workers = _span(config.workers.fewest, config.workers.most)
     return {
         "command": command,
         "folder": folder,
@@ -60,5 +62,9 @@ def describe(config: Config, dataset: Path | None, folder: Path, command: str) -
         "space": f"{space.name}: {len(space.choices.edges)} edges, {len(space.primitives)} primitives, "
         f"{len(space.choices.structure)} structural choices, terms {', '.join(term.name for term in space.terms)}",
         "budget": budget,
-        "workers": f"{config.workers.count}, each {config.workers.threads} threads and {config.workers.gpus:g} GPUs",
+        "workers": f"{workers}, each {config.workers.threads} threads and {config.workers.gpus:g} GPUs",
     }
+
+
+def _span(fewest: int, most: int) -> str:
+    return str(most) if fewest == most else f"{fewest} to {most}"

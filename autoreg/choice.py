@@ -1,13 +1,13 @@
 """What a training takes as given: a network and its loss weights, from a search, from files, or by name."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from autoreg.config import Config, load_space, read_yaml, write_yaml
 from autoreg.errors import InputError, SearchSpaceError
-from autoreg.networks import Genotype
+from autoreg.networks import NETWORKS, Genotype
 from autoreg.registration.space import SearchSpace
 from autoreg.search.run import read_result
 
@@ -32,6 +32,8 @@ def choose(
 ) -> Choice:
     """What `autoreg train` was told to train; loss weights default to the search space's starts.
 
+    A search whose network was fixed by name left loss weights for it, and no genotype.
+
     Raises:
         InputError: none or several were given, or a file cannot be read.
     """
@@ -41,7 +43,10 @@ def choose(
     source = None
     if search_folder:
         source = read_result(search_folder)
-        genotype = search_folder / "genotype.yaml"
+        if source.get("network") in NETWORKS:
+            network = source["network"]
+        else:
+            genotype = search_folder / "genotype.yaml"
         loss_weights = loss_weights or search_folder / "loss_weights.yaml"
     space = load_space(config.space, dims=3)
     weights = {term.name: 1.0 if term.reference else term.start for term in space.terms}
@@ -53,7 +58,7 @@ def choose(
         except SearchSpaceError as error:
             raise SearchSpaceError(f"{genotype}: {error}") from error
     else:
-        described = {"name": network, "architecture": asdict(space.architecture)}
+        described = space.named_network(str(network))
     return Choice(described, weights, source)
 
 

@@ -2,7 +2,7 @@
 
 import shutil
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,16 +21,17 @@ from autoreg.finals import draw_front, play_off
 from autoreg.metrics import folds_percent
 from autoreg.networks import weight_count
 from autoreg.pictures import draw_history, draw_pair
-from autoreg.records import record_evaluation, track_comparison, track_evaluation
+from autoreg.records import record_evaluation, refined_system, run_plan, track_comparison, track_evaluation
 from autoreg.registration.model import load_model, save_model
-from autoreg.registration.score import register_pair
+from autoreg.registration.refine import register_refined, unsupervised
 from autoreg.reporting.compare import compare_runs
 from autoreg.reporting.watch import Watch
 from autoreg.search.controller import SearchDriver
-from autoreg.search.finalists import Finalist, architectures, loss_weights_around
+from autoreg.search.faults import Place
+from autoreg.search.finalists import Finalist, loss_weights_around
 from autoreg.search.front import front_candidates
-from autoreg.search.rounds import run_rounds
-from autoreg.search.run import Run, RunPlan, open_run, read_result
+from autoreg.search.rounds import run_rounds, survive
+from autoreg.search.run import Run, open_run, read_result
 from autoreg.search.training import TrainDriver
 from autoreg.setting import Setting, open_pool, open_setting, search_spec, training_spec
 
@@ -43,6 +44,8 @@ def search(
 ) -> Path:
     """Search alpha and lambda together with the weights; the folder then holds genotype and loss weights.
 
+    With `search.network` lambda alone, for that network; then there is no genotype.
+
     Raises:
         InputError: wrong configuration or data, before any work starts.
         WorkerError, DivergedError: the search stopped; `resume=True` goes on from its last round.
@@ -53,44 +56,49 @@ def search(
     spec = search_spec(config, setting, space, roles)
     driver = SearchDriver(space, config.search, bounds=config.score.bounds, seed=config.seed)
     watch = watch or Watch()
-    with open_run(_plan("search", config, setting, output), resume=resume, progress=watch.counter("search")) as run:
+    with open_run(run_plan("search", config, setting, output), resume=resume, progress=watch.counter("search")) as run:
         write_yaml(output / "config.yaml", run.plan.config)
         run.tracker.tags({"roles_shared": "; ".join(roles.notes) or "none"})
         with open_pool(spec, config, run.journal.ledger.heartbeat) as pool:
-            driver.prepare(pool, setting.image_shape)
-            run_rounds(driver, pool, run.journal, resume=resume)
+            fresh, survived = (
+                Place(0, None, pool.shares),
+                partial(survive, pool=pool, journal=run.journal, phase="search"),
+            )
+            survived(lambda place: driver.prepare(pool, setting.image_shape), fresh, key="costs")
+            last = run_rounds(driver, pool, run.journal, resume=resume)
             if config.search.removal:
-                with run.journal.ledger.work(driver.phase, "importances", pool.count, device=pool.device):
-                    driver.weigh(pool)
+                survived(lambda place: driver.weigh(pool), last, key="importances")
         brief = replace(config.train, steps=config.search.finalist_steps, evaluate_every=config.search.finalist_steps)
 
         def brief_training(finalist: Finalist, folder: Path, name: str) -> None:
-            choice = Choice({"genotype": finalist.genotype.to_dict()}, finalist.loss_weights)
+            network = {"genotype": finalist.genotype.to_dict()} if finalist.genotype else spec.network
+            choice = Choice(dict(network), finalist.loss_weights)
             options = {"dataset": dataset, "watch": watch.named(name), "resume": True, "tracked": False}
             train(replace(config, train=brief), choice, output=folder, **options)
 
-        searched = driver.upper.loss_weights.named()
         chosen, played = play_off(
-            architectures(driver.genotypes(), searched, driver.default_genotype()),
+            driver.finalists(),
             partial(loss_weights_around, space),
             run,
             brief_training,
             most=config.search.finalists if _has_labelled_pairs(setting, roles) else 1,
         )
-        if config.search.pareto:
+        if config.search.pareto and chosen.genotype:
             genotypes = {"chosen": chosen.genotype, "fast": driver.fast_genotype(chosen.genotype)}
             around = front_candidates(space, genotypes, chosen.loss_weights)
             draw_front(around, run, brief_training, lambda model: _measured(model, setting, roles, config))
-        write_yaml(output / "genotype.yaml", chosen.genotype.to_dict())
+        if chosen.genotype:
+            write_yaml(output / "genotype.yaml", chosen.genotype.to_dict())
         write_yaml(output / "loss_weights.yaml", chosen.loss_weights)
         run.finish(
             metrics=_last_values(run, ("soft_dice", "folds_percent", "alpha_entropy", "train_objective"))
             | next(({k: row[k] for k in BRIEF_FIGURES} for row in played if row["name"] == chosen.name), {}),
-            genotype=dict(chosen.genotype.edges),
+            network=config.search.network or "autoreg",
+            genotype=dict(chosen.genotype.edges) if chosen.genotype else None,
             loss_weights=chosen.loss_weights,
             chosen=chosen.name,
             finalists=played,
-            costs=driver.costs(chosen.genotype),
+            costs=driver.costs(chosen.genotype) if chosen.genotype else {},
             roles_shared=list(roles.notes),
         )
         draw_history(run)
@@ -121,7 +129,7 @@ def train(
     driver = TrainDriver(config.train, weights, score=config.score, pairs=setting.selection_pairs(roles))
     earlier = choice.source["device_seconds"] if choice.source else {}
     watch = watch or Watch()
-    plan = replace(_plan("train", config, setting, output), parent=choice.source, tracked=tracked)
+    plan = replace(run_plan("train", config, setting, output), parent=choice.source, tracked=tracked)
     with open_run(plan, resume=resume, progress=watch.counter("train"), earlier_seconds=earlier) as run:
         write_yaml(output / "config.yaml", run.plan.config)
         with open_pool(spec, config, run.journal.ledger.heartbeat) as pool:
@@ -134,6 +142,7 @@ def train(
             labels=setting.labels,
             loss_weights=weights,
             common_affine=setting.common_affine,
+            terms=[asdict(term) for term in space.terms],
         )
         write_choice(output, choice, weights)
         run.finish(
@@ -176,7 +185,7 @@ def tune(
         seed=config.seed,
     )
     watch = watch or Watch()
-    with open_run(_plan("tune", config, setting, output), resume=resume) as run:
+    with open_run(run_plan("tune", config, setting, output), resume=resume) as run:
         write_yaml(output / "config.yaml", run.plan.config)
         record = run_study(
             train_trial,
@@ -216,8 +225,8 @@ def train_trial(
     config = config_from_dict(setup["config"], "study")
     config = replace(
         config,
-        train=replace(config.train, learning_rate=parameters[LEARNING_RATE]),
-        workers=replace(config.workers, local=True, count=1),
+        train=replace(config.train, learning_rate=parameters[LEARNING_RATE], step_backs=0),
+        workers=replace(config.workers, local=True, count=1, min=None, max=None),
     )
     setting = open_setting(config, setup["dataset"])
     space = load_space(config.space, dims=setting.dims)
@@ -250,22 +259,25 @@ def evaluate(
     config: Config | None = None,
     output: Path | None = None,
     fields: bool = False,
+    refine: int = 0,
     watch: Watch | None = None,
 ) -> Path:
-    """Score a model on the pairs of a split; pairs.parquet has a row a pair and label.
+    """Score a model on the pairs of a split, each refined by so many steps; pairs.parquet has a row a pair and label.
 
     Raises:
-        InputError: no such model, no pairs in the split, or data that cannot be used.
+        InputError: no such model, a model that cannot be refined, no pairs in the split, or data that cannot be used.
     """
     folder = model_folder if model_folder.is_dir() else model_folder.parent
     saved = folder / "config.yaml"
     config = config or (config_from_dict(read_yaml(saved), str(saved)) if saved.exists() else Config())
     model = load_model(model_folder)
+    if refine:
+        unsupervised(model)  # refused before anything is written
     setting = open_setting(config, dataset)
     pairs = setting.dataset.pairs(split)  # type: ignore[arg-type]
     if not pairs:
         raise InputError(f"{setting.dataset.path}: {split}: expected pairs or subjects in this split, got none")
-    output = output or folder / split
+    output = output or (refined_system(folder, refine) if refine else folder) / split
     output.mkdir(parents=True, exist_ok=True)
     frame = evaluate_pairs(
         model,
@@ -273,16 +285,17 @@ def evaluate(
         pairs,
         label_numbers=tuple(setting.labels),
         device=_device(),
+        refine=refine,
         progress=(watch or Watch()).counter("evaluate"),
     )
     frame.to_parquet(output / "pairs.parquet", index=False)
     if fields:
-        save_fields(output / "fields", model, setting.volumes, pairs, device=_device())
+        save_fields(output / "fields", model, setting.volumes, pairs, refine=refine, device=_device())
     metrics = summary(frame)
-    record_evaluation(folder, output, setting, split, metrics)
-    displacement = register_pair(model.network, setting.volumes, pairs[0], device=_device())
+    record_evaluation(folder, output, setting, split, metrics, refine=refine)
+    displacement = register_refined(model, setting.volumes, pairs[0], steps=refine, device=_device())
     draw_pair(setting.volumes[pairs[0][0]], setting.volumes[pairs[0][1]], displacement, output)
-    track_evaluation(folder, output, split, metrics)
+    track_evaluation(folder, output, f"{split}-refined-{refine}" if refine else split, metrics)
     return output
 
 
@@ -296,19 +309,25 @@ def register(
     labels: Path | None = None,
     warped_labels: Path | None = None,
     grid: str = "auto",
+    refine: int = 0,
 ) -> dict[str, Any]:
     """Register two files and write what was asked for, in the fixed image's geometry; returns what to tell.
+
+    `refine` steps of instance optimisation follow the network.
 
     Raises:
         InputError: no such model, or a file that cannot be used.
     """
     model = load_model(model_path, device=_device())
-    registration = register_files(model, fixed, moving, grid=grid, device=_device())  # type: ignore[arg-type]
-    told: dict[str, Any] = {"warped": write_warped(registration, warped)}
+    registration = register_files(model, fixed, moving, grid=grid, refine=refine, device=_device())  # type: ignore[arg-type]
+    write_warped(registration, warped)
+    told: dict[str, Any] = {"warped": warped}
     if transform:
-        told["transform"] = write_transform(registration, transform)
+        write_transform(registration, transform)
+        told["transform"] = transform
     if labels and warped_labels:
-        told["warped labels"] = write_warped_labels(registration, labels, warped_labels)
+        write_warped_labels(registration, labels, warped_labels)
+        told["warped labels"] = warped_labels
     return told | {
         "folds percent": round(folds_percent(registration.displacement), 4),
         "seconds": round(registration.seconds, 2),
@@ -321,20 +340,6 @@ def compare(runs: list[Path], *, output: Path | None = None) -> str:
     comparison = compare_runs(runs, output=output)
     track_comparison(runs, output)
     return f"{comparison.text()}\n\nreport: {output / 'compare.html'}"
-
-
-def _plan(command: str, config: Config, setting: Setting, output: Path) -> RunPlan:
-    return RunPlan(
-        command=command,
-        folder=output,
-        seed=config.seed,
-        dataset_name=setting.dataset.name,
-        dataset_hash=setting.dataset.fingerprint,
-        config=config_to_dict(replace(config, dataset=str(setting.dataset.path.resolve()))),
-        experiment=config.tracking.experiment or setting.dataset.name,
-        tracking_uri=config.tracking.uri,
-        home=Path(config.tracking.home),
-    )
 
 
 def _measured(model_folder: Path, setting: Setting, roles: Roles, config: Config) -> dict[str, float]:

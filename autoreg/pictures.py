@@ -19,8 +19,11 @@ def draw_history(run: Run) -> None:
     figures = run.folder / "figures"
     figures.mkdir(exist_ok=True)
     drawn = {"objectives": training_curve(history)}
+    edges, primitives = alpha_axes(history)
+    if edges:
+        drawn["alpha"] = alpha_heatmap(history, edges, primitives)
     if run.plan.command == "search":
-        drawn |= {"alpha": alpha_heatmap(history, *alpha_axes(history)), "lambda": lambda_paths(history)}
+        drawn["lambda"] = lambda_paths(history)
     for name, figure in drawn.items():
         figure.savefig(figures / f"{name}.png", dpi=130)
     run_report(run.folder)

@@ -1,14 +1,42 @@
-"""Where evaluations and comparisons are written down: result.json, and the tracked runs they belong to."""
+"""Where runs, evaluations and comparisons are written down: result.json, and the tracked runs they belong to."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
-from autoreg.search.run import read_result, write_json
+from autoreg.config import Config, config_to_dict
+from autoreg.search.run import RunPlan, read_result, write_json
 from autoreg.setting import Setting
 from autoreg.tracking.mlflow_tracker import open_tracker
 
 
-def record_evaluation(folder: Path, output: Path, setting: Setting, split: str, metrics: Mapping[str, float]) -> None:
+def run_plan(command: str, config: Config, setting: Setting, output: Path) -> RunPlan:
+    """What a run of this command is called and where it is recorded."""
+    return RunPlan(
+        command=command,
+        folder=output,
+        seed=config.seed,
+        dataset_name=setting.dataset.name,
+        dataset_hash=setting.dataset.fingerprint,
+        config=config_to_dict(replace(config, dataset=str(setting.dataset.path.resolve()))),
+        experiment=config.tracking.experiment or setting.dataset.name,
+        tracking_uri=config.tracking.uri,
+        home=Path(config.tracking.home),
+    )
+
+
+def refined_system(folder: Path, steps: int) -> Path:
+    """The folder of a model with refined displacements: a system of its own for comparisons, at the model's cost."""
+    system = folder / f"refined-{steps}"
+    system.mkdir(parents=True, exist_ok=True)
+    trained = read_result(folder) if (folder / "result.json").exists() else {"command": "train"}
+    write_json(system / "result.json", {**trained, "name": f"{folder.name} refined {steps}"})
+    return system
+
+
+def record_evaluation(
+    folder: Path, output: Path, setting: Setting, split: str, metrics: Mapping[str, float], *, refine: int = 0
+) -> None:
     """result.json beside the pairs, and the figures in the model's own run."""
     trained = read_result(folder) if (folder / "result.json").exists() else {}
     carried = {
@@ -22,6 +50,7 @@ def record_evaluation(folder: Path, output: Path, setting: Setting, split: str, 
             "name": folder.name,
             "status": "finished",
             "split": split,
+            "refine": refine,
             "dataset": setting.dataset.name,
             "dataset_hash": setting.dataset.fingerprint,
             **carried,
@@ -30,8 +59,8 @@ def record_evaluation(folder: Path, output: Path, setting: Setting, split: str, 
     )
 
 
-def track_evaluation(folder: Path, output: Path, split: str, metrics: Mapping[str, float]) -> None:
-    """The evaluation as metrics and files of the model's own run."""
+def track_evaluation(folder: Path, output: Path, name: str, metrics: Mapping[str, float]) -> None:
+    """The evaluation as metrics and files of the model's own run, under `name`."""
     trained = read_result(folder) if (folder / "result.json").exists() else {}
     if not trained.get("mlflow_run_id"):
         return
@@ -39,9 +68,9 @@ def track_evaluation(folder: Path, output: Path, split: str, metrics: Mapping[st
     with open_tracker(
         uri, experiment=trained["dataset"], run_name=folder.name, run_id=trained["mlflow_run_id"], home=folder
     ) as tracker:
-        tracker.metrics({f"{split}.{k.removeprefix('test_')}": float(v) for k, v in metrics.items() if v == v}, step=0)
+        tracker.metrics({f"{name}.{k.removeprefix('test_')}": float(v) for k, v in metrics.items() if v == v}, step=0)
         for file in (output / "pairs.parquet", *sorted((output / "figures").glob("*.png"))):
-            tracker.artifact(file, split)
+            tracker.artifact(file, name)
 
 
 def track_comparison(runs: list[Path], output: Path) -> None:

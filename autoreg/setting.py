@@ -74,7 +74,9 @@ def open_setting(config: Config, dataset: str | Path | None) -> Setting:
 
 
 def search_spec(config: Config, setting: Setting, space: SearchSpace, roles: Roles) -> WorkerSpec:
-    """Workers of a search: the supernet, and pairs for each of the three levels."""
+    """Workers of a search: the supernet or the network whose loss weights are searched, and pairs for each level."""
+    by_name = config.search.network
+    network = space.named_network(by_name) if by_name else {"supernet": space.choices.to_dict()}
     samplers = Samplers(
         weights=PairSampler(setting.dataset, roles.weights, seed=config.seed),
         architecture=PairSampler(setting.dataset, roles.architecture, seed=config.seed + 1),
@@ -82,7 +84,7 @@ def search_spec(config: Config, setting: Setting, space: SearchSpace, roles: Rol
     )
     return WorkerSpec(
         cache=str(setting.cache),
-        network={"supernet": space.choices.to_dict()},
+        network=network,
         terms=space.terms,
         labels=tuple(setting.labels),
         samplers=samplers,
@@ -92,6 +94,7 @@ def search_spec(config: Config, setting: Setting, space: SearchSpace, roles: Rol
         activation=config.search.activation,
         upper_level=config.search.upper_level,
         extensions=loaded_extensions(),
+        average_every=config.workers.average_every,
         threads=config.workers.threads,
     )
 
@@ -111,6 +114,7 @@ def training_spec(
         seed=config.seed,
         augment=config.train.augment,
         extensions=loaded_extensions(),
+        average_every=config.workers.average_every,
         threads=config.workers.threads,
     )
 
@@ -122,12 +126,12 @@ def open_pool(spec: WorkerSpec, config: Config, heartbeat: Any) -> Iterator[Pool
     Raises:
         ConfigError: more workers than pairs in a batch.
     """
-    if spec.batch_size < config.workers.count:
-        raise ConfigError(
-            f"workers.count: expected at most {spec.batch_size} (pairs of a batch), got {config.workers.count}"
-        )
+    most = config.workers.most
+    if spec.batch_size < most:
+        name = "count" if config.workers.max is None else "max"
+        raise ConfigError(f"workers.{name}: expected at most {spec.batch_size} (pairs of a batch), got {most}")
     if config.workers.local:
-        pool: Pool = LocalPool(spec)
+        pool: Pool = LocalPool(spec, shares=most)
     else:
         from autoreg.workers.ray_pool import RayPool  # Ray takes a second to import
 

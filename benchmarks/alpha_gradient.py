@@ -38,8 +38,8 @@ class Bench:
 
     def __init__(self, worker: Worker, weights: Tensor, alpha: Tensor, steps: int) -> None:
         self.problem, self.lower, self.weights, self.alpha, self.batch = (
-            worker.problem,
-            worker.lower,
+            worker.shares[0].problem,
+            worker.shares[0].lower,
             weights,
             alpha,
             steps,

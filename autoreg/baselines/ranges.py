@@ -1,7 +1,6 @@
 """What a trial may choose, taken from the search space: the same terms and ranges that the search has."""
 
 from collections.abc import Mapping
-from dataclasses import asdict
 from typing import Any
 
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
@@ -52,7 +51,7 @@ def network(parameters: Mapping[str, Any], space: SearchSpace, name: str) -> dic
     if all(name in parameters for name in names):
         chosen = [row.options.index(str(parameters[name])) for name, row in zip(names, rows, strict=True)]
         return {"genotype": space.choices.genotype(chosen).to_dict()}
-    return {"name": name, "architecture": asdict(space.architecture)}
+    return space.named_network(name)
 
 
 def _choices(space: SearchSpace, primitives: str) -> dict[str, tuple[tuple[str, ...], str]]:

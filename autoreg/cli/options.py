@@ -33,6 +33,14 @@ seed_option = click.option("--seed", type=int, help="Seed of everything random."
 quiet_option = click.option("--quiet", is_flag=True, help="No progress.")
 dry_run_option = click.option("--dry-run", is_flag=True, help="Check everything, say what would run, start nothing.")
 resume_option = click.option("--resume", is_flag=True, help="Go on from the last saved round of --output.")
+refine_option = click.option(
+    "--refine",
+    type=click.IntRange(0),
+    default=0,
+    show_default=True,
+    metavar="STEPS",
+    help="Steps that improve each displacement on its own pair, by the model's loss without labels.",
+)
 workers_option = click.option("--workers", type=int, help="Ray workers.")
 gpus_option = click.option("--gpus-per-worker", type=float, help="GPUs of each worker; may be a fraction.")
 address_option = click.option("--address", help="Address of a running Ray cluster.")
@@ -56,6 +64,7 @@ _KEYS = {
     "gpus_per_worker": "workers.gpus",
     "address": "workers.address",
     "trials": "tune.trials",
+    "searched_network": "search.network",
     "pareto": "search.pareto",
     "max_ms": "search.max_ms",
     "max_mib": "search.max_mib",

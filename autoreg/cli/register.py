@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from autoreg.cli.options import PATH, announce
+from autoreg.cli.options import PATH, announce, refine_option
 from autoreg.errors import InputError
 
 
@@ -24,6 +24,7 @@ from autoreg.errors import InputError
     show_default=True,
     help="Match the two grids by their headers or voxel by voxel; auto does as the training data did.",
 )
+@refine_option
 def register(model: Path, fixed: Path, moving: Path, **options: Any) -> None:
     """Register one pair of NIfTI files; results have the fixed image's geometry.
 

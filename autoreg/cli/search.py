@@ -10,6 +10,7 @@ from autoreg.cli.options import config_argument, default_folder, with_config, wo
 
 @click.command()
 @config_argument
+@click.option("--network", "searched_network", metavar="NAME", help="Search the loss weights of this network alone.")
 @work_options
 @click.option("--pareto", is_flag=True, help="Also draw a front of Dice, folds and time around the result.")
 @click.option("--max-ms", type=float, help="Most milliseconds a pair, measured on a worker.")
@@ -20,8 +21,9 @@ def search(config: Any, **options: Any) -> None:
     """Search architecture and loss weights together with the network's weights.
 
     \b
-    Example:
+    Examples:
       autoreg search launchers/configs/hippocampus.yaml --dataset data/hippocampus/dataset.json --workers 2
+      autoreg search launchers/configs/hippocampus.yaml --dataset data/hippocampus/dataset.json --network voxelmorph
     """
     from autoreg import experiment
 

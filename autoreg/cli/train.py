@@ -8,13 +8,19 @@ import click
 
 from autoreg.cli.options import PATH, config_argument, default_folder, with_config, work_in, work_options
 
+NETWORKS = (
+    "all-conv1, all-conv3, all-conv7, autoreg-abide, autoreg-ppmi, bpfl, bpfl-deterministic, mprnet, mprnet-legacy, "
+    "mprnet-unconstrained, voxelmorph, voxelmorph-diff"
+)
+"""Those of `networks.NETWORKS`, which cannot be asked here: it would import torch for every --help."""
+
 
 @click.command()
 @config_argument
 @click.option("--search", "search_folder", type=PATH, help="Folder of a finished search.")
 @click.option("--genotype", type=PATH, help="genotype.yaml to build the network from.")
 @click.option("--loss-weights", type=PATH, help="loss_weights.yaml [default: the search space's starts].")
-@click.option("--network", help="A network by name: all-conv1, all-conv3, all-conv7, voxelmorph, voxelmorph-diff.")
+@click.option("--network", help=f"A network by name: {NETWORKS}.")
 @work_options
 def train(config: Path | None, search_folder: Path | None, **options: Any) -> None:
     """Train a chosen network from scratch with frozen architecture and loss weights.

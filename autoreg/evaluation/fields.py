@@ -13,7 +13,7 @@ from autoreg.data.nifti import write_nifti
 from autoreg.data.volume import Volume
 from autoreg.errors import DataError
 from autoreg.registration.model import Model
-from autoreg.registration.score import register_pair
+from autoreg.registration.refine import register_refined
 from autoreg.shapes import Displacement
 
 _NUMBERED = re.compile(r"(?:.*?_)?(\d{4})(?:_(\d{4}))?")
@@ -27,9 +27,13 @@ def save_fields(
     volumes: Mapping[str, Volume],
     pairs: Sequence[tuple[str, str]],
     *,
+    refine: int = 0,
     device: torch.device,
 ) -> None:
     """Registers every pair and writes its field, with the ids.csv and dataset.json that belong to them.
+
+    Args:
+        refine: steps of instance optimisation on every pair.
 
     Raises:
         DataError: if a pair's volumes differ in shape, or a file cannot be written.
@@ -37,7 +41,7 @@ def save_fields(
     numbers = number_keys(key for pair in pairs for key in pair)
     write_index(folder, pairs, numbers, shape=volumes[pairs[0][0]].image.shape)
     for fixed, moving in pairs:
-        displacement = register_pair(model.network, volumes, (fixed, moving), device=device)
+        displacement = register_refined(model, volumes, (fixed, moving), steps=refine, device=device)
         save_field(folder, displacement, volumes[fixed].affine, fixed, moving, numbers)
 
 

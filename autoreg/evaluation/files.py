@@ -16,9 +16,11 @@ from autoreg.data.dataset import DataConfig
 from autoreg.data.nifti import read_image, read_labels, write_nifti
 from autoreg.data.prepare import normalise
 from autoreg.errors import DataError
+from autoreg.registration.batch import PairBatch, Side
 from autoreg.registration.model import Model
+from autoreg.registration.refine import register_batch
 from autoreg.registration.score import warp_labels
-from autoreg.shapes import Displacement, Image
+from autoreg.shapes import Displacement
 from autoreg.spatial import pad_to_multiple, voxel_grid, warp
 
 Grid = Literal["auto", "headers", "voxels"]
@@ -40,7 +42,7 @@ class FileRegistration:
         moving: raw intensities, float32.
         moving_affine: voxel-to-world matrix of the moving file.
         grid: what matched the two before the network: "headers" or "voxels".
-        seconds: resampling, padding and network; no file, no preparation.
+        seconds: resampling, padding, network and refinement; no file, no preparation.
     """
 
     displacement: Displacement
@@ -53,7 +55,13 @@ class FileRegistration:
 
 
 def register_files(
-    model: Model, fixed_path: str | Path, moving_path: str | Path, *, grid: Grid = "auto", device: torch.device
+    model: Model,
+    fixed_path: str | Path,
+    moving_path: str | Path,
+    *,
+    grid: Grid = "auto",
+    refine: int = 0,
+    device: torch.device,
 ) -> FileRegistration:
     """The moving file registered to the fixed file; neither has to be prepared.
 
@@ -62,9 +70,11 @@ def register_files(
             spacing and axes may differ. "voxels": index by index, for files whose headers mean nothing.
             "auto": headers, unless the model was trained on files with differing affines and these two
             agree in shape and in all but the origin.
+        refine: steps of instance optimisation on this pair.
         device: where the model is.
 
     Raises:
+        InputError: with `refine`, if the model does not carry what that needs.
         DataError: if a file cannot be used, the dimensions are not the model's, the shapes differ (voxels),
             or the images do not meet in the world (headers).
 
@@ -88,10 +98,10 @@ def register_files(
         to_moving = _in_plane(np.linalg.inv(moving_affine) @ fixed_affine, fixed.ndim)
         if abs(np.linalg.det(to_moving)) < _FLAT:  # only in 2-D: the slices stand upright on each other
             raise DataError(f"{moving_path}: affine: expected a slice parallel to {fixed_path}, got one across it")
-    fixed_image = _prepare(model, fixed, fixed_path, device)
-    moving_image = _prepare(model, moving, moving_path, device)
+    fixed_side = _prepare(model, fixed, fixed_path, device)
+    moving_side = _prepare(model, moving, moving_path, device)
     started = time.perf_counter()
-    displacement = _register(model, fixed_image, moving_image, torch.from_numpy(to_moving).float().to(device))
+    displacement = _register(model, fixed_side, moving_side, torch.from_numpy(to_moving).float().to(device), refine)
     seconds = time.perf_counter() - started
     if displacement is None:
         raise DataError(
@@ -146,17 +156,17 @@ def write_transform(registration: FileRegistration, path: str | Path) -> None:
         write_nifti(path, values, registration.fixed_affine, like=template)
 
 
-def _register(model: Model, fixed: Image, moving: Image, to_moving: Tensor) -> Displacement | None:
+def _register(model: Model, fixed: Tensor, moving: Tensor, to_moving: Tensor, refine: int) -> Displacement | None:
     """Displacement into voxels of `moving` on the CPU; None if `moving` is nowhere on the fixed grid."""
-    with torch.inference_mode():
-        x = voxel_grid(tuple(fixed.shape[2:]), fixed)
-        seen = warp(moving, _transformed(to_moving, x[0])[None] - x)
-        if not seen.any():
-            return None
-        (padded_fixed, crop), (padded_moving, _) = (pad_to_multiple(i, model.multiple) for i in (fixed, seen))
-        u = model.network(padded_fixed, padded_moving).displacement[crop]
-        # the network's motion comes first, on the fixed grid, then the step into the moving file
-        return (_transformed(to_moving, (x + u)[0])[None] - x).cpu()
+    x = voxel_grid(tuple(fixed.shape[2:]), fixed)
+    seen = warp(moving, _transformed(to_moving, x[0])[None] - x)
+    if not seen[:, :1].any():
+        return None
+    (padded_fixed, crop), (padded_moving, _) = (pad_to_multiple(side, model.multiple) for side in (fixed, seen))
+    batch = PairBatch(_side(padded_fixed), _side(padded_moving), crop)
+    u = register_batch(model, batch, steps=refine)[crop]
+    # the network's motion comes first, on the fixed grid, then the step into the moving file
+    return (_transformed(to_moving, (x + u)[0])[None] - x).cpu()
 
 
 def _transformed(matrix: Tensor, positions: Tensor) -> Tensor:
@@ -185,11 +195,15 @@ def _check_dims(model: Model, path: Path, dims: int) -> None:
         raise DataError(f"{path}: dimensions: expected {expected} as the model's, got {dims}")
 
 
-def _prepare(model: Model, raw: np.ndarray, path: Path, device: torch.device) -> Image:
-    """(1, 1, *s), normalised as the training images were."""
+def _prepare(model: Model, raw: np.ndarray, path: Path, device: torch.device) -> Tensor:
+    """(1, 2, *s): the image, normalised as the training images were, and its foreground."""
     config = DataConfig(**{k: model.data[k] for k in ("foreground", "percentiles") if k in model.data})
-    image, _ = normalise(raw, config, path)
-    return torch.from_numpy(image)[None, None].to(device)
+    image, foreground = normalise(raw, config, path)
+    return torch.from_numpy(np.stack([image, foreground.astype(np.float32)]))[None].to(device)
+
+
+def _side(prepared: Tensor) -> Side:
+    return Side(prepared[:, :1], prepared[:, 1:], None)
 
 
 def _write(registration: FileRegistration, path: str | Path, array: np.ndarray) -> None:

@@ -11,8 +11,12 @@ import torch
 from autoreg.data.volume import Volume
 from autoreg.metrics import dice, folds_percent, folds_percent_central, hd95_mm, sdlogj, sdlogj_learn2reg, tre_mm
 from autoreg.registration.model import Model
-from autoreg.registration.score import register_pair, warp_labels
+from autoreg.registration.refine import register_refined
+from autoreg.registration.score import warp_labels
 from autoreg.shapes import Displacement
+
+Pair = tuple[str, str]
+"""Keys of the fixed and the moving side."""
 
 UNLABELLED = 0
 """Stands in the column `label` of a pair without label maps; its overlap figures are NaN."""
@@ -24,40 +28,65 @@ _PAIR_COLUMNS = ("folds_percent", "folds_percent_central", "sdlogj", "sdlogj_lea
 def evaluate_pairs(
     model: Model,
     volumes: Mapping[str, Volume],
-    pairs: Sequence[tuple[str, str]],
+    pairs: Sequence[Pair],
     *,
     label_numbers: Sequence[int],
     device: torch.device,
+    refine: int = 0,
     points: Mapping[str, np.ndarray] | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> pd.DataFrame:
-    """A row a pair and label, in the order of `pairs` and `label_numbers`.
-
-    Columns: fixed, moving (keys), label (0 where the pair has no label maps), dice (labels warped nearest
-    neighbour), hd95_mm, initial_dice, initial_hd95_mm (before registration), folds_percent (digital-diffeomorphism
-    count), folds_percent_central, sdlogj, sdlogj_learn2reg, seconds (padding and network; no metric, no file), and
-    tre_mm (mean over landmarks) if there are points. What belongs to the pair is repeated in each of its rows.
+    """`score_pairs` of a model's displacements.
 
     Args:
-        volumes: by key; the two of a pair share a shape.
-        pairs: (fixed, moving) keys.
-        label_numbers: foreground labels.
-        points: landmarks (n, d) in voxels by key; row i of both sides is the same spot.
-        progress: called with pairs done and pairs in all, after each pair.
+        refine: steps of instance optimisation on every pair; their time counts.
 
     Raises:
         DataError: if the volumes of a pair differ in shape.
+        InputError: with `refine`, if the model does not carry what that needs.
 
     Example:
         frame = evaluate_pairs(load_model("run"), volumes, pairs, label_numbers=[1, 2], device=torch.device("cpu"))
         summary(frame)["test_dice"]
     """
+
+    def register(pair: Pair) -> Displacement:
+        displacement = register_refined(model, volumes, pair, steps=refine, device=device)
+        if device.type == "cuda":  # kernels are only queued so far
+            torch.cuda.synchronize(device)
+        return displacement
+
+    return score_pairs(register, volumes, pairs, label_numbers=label_numbers, points=points, progress=progress)
+
+
+def score_pairs(
+    register: Callable[[Pair], Displacement],
+    volumes: Mapping[str, Volume],
+    pairs: Sequence[Pair],
+    *,
+    label_numbers: Sequence[int],
+    points: Mapping[str, np.ndarray] | None = None,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> pd.DataFrame:
+    """A row a pair and label, in the order of `pairs` and `label_numbers`, whatever registers them.
+
+    Columns: fixed, moving (keys), label (0 where the pair has no label maps), dice (labels warped nearest
+    neighbour), hd95_mm, initial_dice, initial_hd95_mm (before registration), folds_percent (digital-diffeomorphism
+    count), folds_percent_central, sdlogj, sdlogj_learn2reg, seconds (of `register`; no metric), and
+    tre_mm (mean over landmarks) if there are points. What belongs to the pair is repeated in each of its rows.
+
+    Args:
+        register: displacement (1, d, *s) of a pair on the fixed grid; finished when it returns.
+        volumes: by key; the two of a pair share a shape.
+        pairs: (fixed, moving) keys.
+        label_numbers: foreground labels.
+        points: landmarks (n, d) in voxels by key; row i of both sides is the same spot.
+        progress: called with pairs done and pairs in all, after each pair.
+    """
     rows: list[dict[str, Any]] = []
     for done, pair in enumerate(pairs, start=1):
         started = time.perf_counter()
-        displacement = register_pair(model.network, volumes, pair, device=device)
-        if device.type == "cuda":  # kernels are only queued so far
-            torch.cuda.synchronize(device)
+        displacement = register(pair)
         seconds = time.perf_counter() - started
         of_pair = _figures(displacement) | {"seconds": seconds}
         if points is not None:

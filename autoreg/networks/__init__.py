@@ -6,11 +6,12 @@ from autoreg.networks.choices import Choices, choices_from_dict, topology_from_d
 from autoreg.networks.costs import Costs, Surface, Table, measure_costs
 from autoreg.networks.expected import expected_cost
 from autoreg.networks.genotype import Genotype, architecture_from_dict, check_primitive
+from autoreg.networks.learning import Learning, learning_of
 from autoreg.networks.matching import MATCHES, register_match
 from autoreg.networks.mixed import ACTIVATIONS, RELAXATIONS, Gate
 from autoreg.networks.primitives import PRIMITIVES, register_primitive, usual_primitive, weight_count
 from autoreg.networks.registration import Registration, RegistrationNetwork
-from autoreg.networks.registry import NETWORKS, build_network
+from autoreg.networks.registry import NETWORKS, build_network, check_network
 from autoreg.networks.supernet import Supernet
 from autoreg.networks.topology import Choice, Topology
 from autoreg.networks.within import best_choice, best_within
@@ -29,6 +30,7 @@ __all__ = [
     "Edge",
     "Gate",
     "Genotype",
+    "Learning",
     "Registration",
     "RegistrationNetwork",
     "Supernet",
@@ -40,9 +42,11 @@ __all__ = [
     "best_within",
     "build_network",
     "chain",
+    "check_network",
     "check_primitive",
     "choices_from_dict",
     "expected_cost",
+    "learning_of",
     "measure_costs",
     "register_cell",
     "register_match",

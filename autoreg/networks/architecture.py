@@ -8,7 +8,7 @@ from autoreg.errors import SearchSpaceError
 from autoreg.networks.cells import CELLS, Edge
 from autoreg.networks.matching import COARSER, FINER, MATCHES, VIEWS, known_inputs
 
-Composition = Literal["compose", "legacy"]
+Composition = Literal["compose", "sum", "legacy"]
 Downsampling = Literal["strided", "pooled"]
 
 
@@ -35,7 +35,8 @@ class Architecture:
     refine: bool = False
     """A residual regularisation module on every velocity."""
     composition: Composition = "compose"
-    """`legacy` reproduces the original flow path, which replaces the coarse displacement."""
+    """How a level joins the coarser one: by composition; by the `sum` of its velocity and the coarser displacement, as
+    MPRNet was published; or, as AutoReg was, by replacing it (`legacy`)."""
     downsampling: Downsampling = "strided"
     """How a level is entered: by the stride of its first edge, or by space-to-depth and mean pooling."""
     integration_steps: int = 7

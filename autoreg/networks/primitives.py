@@ -4,6 +4,7 @@ Reference: Fan et al., AutoReg, arXiv:2203.06810 (the operation list); counts of
 """
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from torch import Tensor, nn
 
@@ -14,9 +15,9 @@ SLOPE = 0.2  # of every LeakyReLU in features and deformation cells
 
 
 def convolution(dims: int, c_in: int, c_out: int, kernel: int, **options: object) -> nn.Module:
-    """A convolution that keeps the grid at stride 1, in 2-D or 3-D."""
+    """A convolution in 2-D or 3-D: odd kernels keep the grid at stride 1; they and kernel 4 halve it at stride 2."""
     dilation = int(options.get("dilation", 1))  # type: ignore[call-overload]
-    return _CONV[dims](c_in, c_out, kernel, padding=dilation * (kernel // 2), **options)
+    return _CONV[dims](c_in, c_out, kernel, padding=dilation * ((kernel - 1) // 2), **options)
 
 
 class Activated(nn.Sequential):
@@ -69,10 +70,10 @@ class SeparableConv(Activated):
 
 
 class DilatedConv(Activated):
-    """Convolution of dilation 2 with bias, LeakyReLU."""
+    """Dilated convolution with bias, LeakyReLU."""
 
-    def __init__(self, dims: int, c_in: int, c_out: int, *, stride: int, kernel: int) -> None:
-        super().__init__(convolution(dims, c_in, c_out, kernel, stride=stride, dilation=2, bias=True))
+    def __init__(self, dims: int, c_in: int, c_out: int, *, stride: int, kernel: int, dilation: int = 2) -> None:
+        super().__init__(convolution(dims, c_in, c_out, kernel, stride=stride, dilation=dilation, bias=True))
 
 
 def over_channels(factors: Tensor, like: Tensor) -> Tensor:
@@ -90,6 +91,7 @@ PRIMITIVES: dict[str, tuple[Callable[..., nn.Module], int]] = {
     "dil3": (DilatedConv, 3),
     "dil5": (DilatedConv, 5),
     "dil7": (DilatedConv, 7),
+    "dil3x8": (partial(DilatedConv, dilation=8), 3),  # of a published feature cell; not in the list of eight either
 }
 """Name -> (builder, kernel size)."""
 
@@ -118,11 +120,17 @@ def register_primitive(name: str) -> Callable[[Callable[..., nn.Module]], Callab
 def make_primitive(name: str, dims: int, c_in: int, c_out: int, *, stride: int = 1) -> nn.Module:
     """The named operation as a module. KeyError for a name not in `PRIMITIVES` (checked where names are read)."""
     build, kernel = PRIMITIVES[name]
-    module = build(dims, c_in, c_out, stride=stride, kernel=kernel)
+    return keeping_scale(build(dims, c_in, c_out, stride=stride, kernel=kernel))
+
+
+def keeping_scale(module: nn.Module) -> nn.Module:
+    """The module, with convolutions among its direct children at a start that keeps the scale of activations.
+
+    torch's default shrinks activations at every layer; a chain of cells then starts on a plateau of hundreds of
+    steps. Reference: He et al., arXiv:1502.01852, equation 15.
+    """
     for layer in module.children():
         if isinstance(layer, (nn.Conv2d, nn.Conv3d)):
-            # torch's default shrinks activations at every layer; a chain of cells then starts on a plateau of
-            # hundreds of steps. Reference: He et al., arXiv:1502.01852, equation 15.
             nn.init.kaiming_normal_(layer.weight, a=SLOPE)
             if layer.bias is not None:
                 nn.init.zeros_(layer.bias)

@@ -4,7 +4,8 @@ One class for the supernet and for every derived network: only what sits on the 
 Reference: Liu et al., arXiv:2004.14557 (pyramid), Fan et al., arXiv:2203.06810 (cells and edges).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import NamedTuple
 
 import torch
@@ -28,6 +29,8 @@ class Registration(NamedTuple):
     """On the grid of the images."""
     levels: tuple[Displacement, ...]
     """The displacement on each level's grid, half grid first."""
+    own: Mapping[str, Tensor] = MappingProxyType({})
+    """In training, the network's own terms by name, each (b,); see `networks.learning`."""
 
 
 class Refine(nn.Module):
@@ -60,10 +63,15 @@ class DeformationCell(nn.Module):
         self.head = convolution(architecture.dims, *head_channels(architecture, level), HEAD_KERNEL)
         _start_near_zero(self.head)
         self.refine = Refine(architecture.dims) if architecture.refine else nn.Identity()
+        self.sums = architecture.composition == "sum"
 
-    def forward(self, seen: Image) -> tuple[Velocity, Image]:
+    def forward(self, seen: Image, coarser: Sequence[Tensor] = ()) -> tuple[Velocity, Image]:
+        """`coarser`: displacement and decoder features of the coarser level on this grid, where there is one."""
         decoded = self.chain(seen)
-        return self.refine(self.head(decoded)), decoded
+        velocity = self.head(decoded)
+        if self.sums and coarser:
+            velocity = velocity + coarser[0]
+        return self.refine(velocity), decoded
 
 
 def head_channels(architecture: Architecture, level: int) -> tuple[int, int]:
@@ -102,29 +110,33 @@ class RegistrationNetwork(nn.Module):
 
     def forward(self, fixed: Image, moving: Image) -> Registration:
         """Images (b, 1, *s) in 0..1 whose sizes divide by `multiple`; displacements in voxels of their grids."""
-        fixed_maps, moving_maps = self._extract(fixed, moving)
+        of_fixed, of_moving = self.extract(fixed, moving)
+        return self.deform([fixed, *of_fixed], [moving, *of_moving])
+
+    def deform(self, fixed: Sequence[Image], moving: Sequence[Image]) -> Registration:
+        """From both images, each followed by its features, half grid first."""
         levels: list[Displacement] = []
         coarser: list[Tensor] = []
         for level in range(self.architecture.levels, 0, -1):
             if coarser:
-                coarser = self._to_finer(coarser, tuple(fixed_maps[level].shape[2:]))
-            seen = self._seen(level, fixed_maps, moving_maps, coarser)
-            velocity, decoded = self.deformations[level - 1](seen)
+                coarser = self._to_finer(coarser, tuple(fixed[level].shape[2:]))
+            seen = self._seen(level, fixed, moving, coarser)
+            velocity, decoded = self.deformations[level - 1](seen, coarser)
             displacement = integrate(velocity, steps=self.architecture.integration_steps)
             if coarser and self.architecture.composition == "compose":
                 displacement = compose(coarser[0], displacement)
             levels.insert(0, displacement)
             coarser = [displacement, decoded]
-        full = resize_displacement(levels[0], tuple(fixed.shape[2:]))
+        full = resize_displacement(levels[0], tuple(fixed[0].shape[2:]))
         if self.architecture.composition == "legacy":  # the original integrates the displacement once more
             full = integrate(full, steps=self.architecture.integration_steps)
         return Registration(full, tuple(levels))
 
-    def _extract(self, fixed: Image, moving: Image) -> tuple[list[Image], list[Image]]:
-        """The images, then their features by shared weights, one map a level."""
+    def extract(self, fixed: Image, moving: Image) -> tuple[list[Image], list[Image]]:
+        """Features of both images by shared weights, one map a level."""
         pooled = self.architecture.downsampling == "pooled"
         features = torch.cat([fixed, moving])
-        pyramid = [features]
+        pyramid = []
         for index, cell in enumerate(self.features):
             if pooled:  # keeps voxel centres where `spatial.pyramid` has them, and loses nothing of the image
                 features = halve(features) if index else space_to_depth(features)
@@ -133,7 +145,7 @@ class RegistrationNetwork(nn.Module):
         halves = [f.chunk(2) for f in pyramid]
         return [h[0] for h in halves], [h[1] for h in halves]
 
-    def _seen(self, level: int, fixed: list[Image], moving: list[Image], coarser: list[Tensor]) -> Image:
+    def _seen(self, level: int, fixed: Sequence[Image], moving: Sequence[Image], coarser: Sequence[Tensor]) -> Image:
         """All inputs of a deformation cell as channels; moving maps are warped by the displacement so far."""
 
         def warped(image: Image) -> Image:

@@ -1,7 +1,7 @@
 """A trained model in one file: network, weights, and what is needed to use them; no search code."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,8 @@ class Model:
     loss_weights: Mapping[str, float] = field(default_factory=dict)
     common_affine: bool = True
     """Whether all training volumes shared one voxel-to-world matrix. If not, headers were not used to match them."""
+    terms: Sequence[Mapping[str, Any]] = ()
+    """What the loss weights belong to: plain values of `registration.space.Term`; empty in older files."""
 
     @property
     def multiple(self) -> int:
@@ -44,6 +46,7 @@ def save_model(
     labels: Mapping[int, str],
     loss_weights: Mapping[str, float],
     common_affine: bool,
+    terms: Sequence[Mapping[str, Any]] = (),
 ) -> None:
     """Write model.pt, whole or not at all."""
     content = {
@@ -54,6 +57,7 @@ def save_model(
         "labels": dict(labels),
         "loss_weights": dict(loss_weights),
         "common_affine": common_affine,
+        "terms": [dict(term) for term in terms],
     }
     temporary = path.with_suffix(".tmp")
     torch.save(content, temporary)
@@ -95,4 +99,5 @@ def load_model(path: Path, *, device: torch.device | None = None) -> Model:
         labels={int(k): v for k, v in content["labels"].items()},
         loss_weights=content["loss_weights"],
         common_affine=bool(content["common_affine"]),
+        terms=content.get("terms", ()),
     )

@@ -6,9 +6,10 @@ from typing import Protocol
 
 import torch
 from torch import Tensor, nn
+from torch.func import functional_call
 
 from autoreg.data.volume import Volume
-from autoreg.networks import RELAXATIONS, Registration, Supernet
+from autoreg.networks import RELAXATIONS, Registration, Supernet, learning_of
 from autoreg.registration.batch import PairBatch, augmented, load_batch
 from autoreg.registration.objective import BOUNDED, Objective, displacement_at
 from autoreg.trilevel import Output
@@ -92,6 +93,7 @@ class RegistrationProblem:
         self.augment = augment
         self.device = device or torch.device("cpu")
         self.upper = UpperObjective()
+        self.learning = learning_of(network)
         self._weights: list[Tensor] = [p for p in network.parameters() if p.requires_grad]
 
     @property
@@ -99,18 +101,27 @@ class RegistrationProblem:
         return self._weights
 
     def train_terms(self, alpha: Tensor | None, step: int) -> Tensor:
+        """The objective's terms, then the network's own."""
         output = self.train_output(alpha, step)
         return output.terms(output.values)
 
     def train_output(self, alpha: Tensor | None, step: int) -> Output:
-        batch, fraction = self._own(self.samplers.weights, step, augment=self.augment)
-        registration = self.register(batch, alpha, step)
+        batch, fraction = self._own(self.samplers.weights, step)
+        places = range(self.shard.index, self.batch_size, self.shard.count)
+        seeds = [self.seed * 1_000_003 + step * self.batch_size + place for place in places]
+        if self.augment:
+            batch = augmented(batch, seeds)
+        registration = self.register(batch, alpha, step, seeds)
+        own = self.learning.own_terms(registration.own, step) if self.learning else []
+        displacements = [registration.displacement, *registration.levels]
 
         def terms(values: Sequence[Tensor]) -> Tensor:
-            seen = Registration(values[0], tuple(values[1:]))
-            return self.objective.terms_of(batch, seen) * fraction
+            full, *levels = values[: len(displacements)]
+            found = self.objective.terms_of(batch, Registration(full, tuple(levels)))
+            means = [value.mean().to(found) for value in values[len(displacements) :]]
+            return torch.stack([*found, *means]) * fraction
 
-        return Output([registration.displacement, *registration.levels], terms)
+        return Output([*displacements, *own], terms)
 
     def architecture_terms(self, alpha: Tensor, step: int) -> Tensor:
         return self._share(_need(self.samplers.architecture, "architecture"), alpha, step, self.objective.terms_of)
@@ -136,8 +147,15 @@ class RegistrationProblem:
         fraction = len(self.shard.of(range(self.batch_size))) / self.batch_size  # type: ignore[arg-type]
         return share, {name: value * fraction for name, value in parts.items()}
 
-    def register(self, batch: PairBatch, alpha: Tensor | None, step: int) -> Registration:
-        """The network on a batch; a supernet's path is a function of seed and step, equal on all workers."""
+    def register(self, batch: PairBatch, alpha: Tensor | None, step: int, seeds: Sequence[int] = ()) -> Registration:
+        """The network on a batch; a supernet's path is a function of seed and step, equal on all workers.
+
+        Args:
+            seeds: in training, one a pair, for a network that learns in its own way.
+        """
+        if seeds and self.learning:
+            resting = self.learning.resting(self.network, step)
+            return functional_call(self.network, resting, (batch.fixed.image, batch.moving.image, seeds))
         if not isinstance(self.network, Supernet):
             return self.network(batch.fixed.image, batch.moving.image)
         if alpha is None:
@@ -151,13 +169,10 @@ class RegistrationProblem:
         batch, fraction = self._own(sampler, step)
         return measure(batch, self.register(batch, alpha, step)) * fraction
 
-    def _own(self, sampler: Sampler, step: int, *, augment: bool = False) -> tuple[PairBatch, float]:
+    def _own(self, sampler: Sampler, step: int) -> tuple[PairBatch, float]:
         """This worker's pairs of a global batch, and the fraction of the batch that they are."""
         own = self.shard.of(sampler.batch(step, self.batch_size))
         batch = load_batch(self.volumes, own, multiple=int(self.network.multiple), device=self.device)  # type: ignore[arg-type]
-        if augment:
-            places = range(self.shard.index, self.batch_size, self.shard.count)
-            batch = augmented(batch, [self.seed * 1_000_003 + step * self.batch_size + place for place in places])
         return batch, len(own) / self.batch_size
 
 

@@ -2,7 +2,7 @@
 
 import difflib
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from functools import cached_property
 from typing import Any
 
@@ -102,6 +102,10 @@ class SearchSpace:
     def choices(self) -> Choices:
         """What a search chooses among: alpha's rows."""
         return Choices(self.architecture, self.primitives, self.topology)
+
+    def named_network(self, name: str) -> dict[str, Any]:
+        """A network by name, as `networks.build_network` takes it, with this space's architecture."""
+        return {"name": name, "architecture": asdict(self.architecture)}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any], *, dims: int | None = None) -> "SearchSpace":

@@ -9,11 +9,12 @@ import torch
 from torch import Tensor
 
 from autoreg.errors import InputError
-from autoreg.networks import ACTIVATIONS, RELAXATIONS, Genotype
+from autoreg.networks import ACTIVATIONS, RELAXATIONS, Genotype, check_network
 from autoreg.registration.space import SearchSpace
 from autoreg.search.budget import Budget
+from autoreg.search.finalists import Finalist, architectures
 from autoreg.search.perturbation import importances
-from autoreg.search.rounds import Row
+from autoreg.search.rounds import Row, own_terms
 from autoreg.search.upper import MOMENTUM, UpperConfig, UpperLevels
 from autoreg.workers.messages import RoundReport, RoundTask
 from autoreg.workers.pool import Pool
@@ -32,7 +33,11 @@ class SearchConfig:
     """Weight steps of a round; one alpha step and one lambda step follow them."""
     batch_size: int = 2
     """Pairs of a weight step, over all workers."""
+    step_backs: int = 3
+    """Divergences that are answered by going back a round and halving the weights' steps."""
     learning_rate: float = 1e-3
+    network: str | None = None
+    """A network by name whose loss weights alone are searched; none searches the space's architecture, too."""
     relaxation: str = "softmax"
     """How the choice on an edge is mixed: `softmax`, `single-path` or `partial-channel`."""
     activation: str = "inside"
@@ -57,6 +62,11 @@ class SearchConfig:
     """Steps of a brief training."""
 
     @property
+    def levels(self) -> str:
+        """What is searched: `both`, `alpha` or `loss_weights`. A network by name has no alpha."""
+        return "loss_weights" if self.network else self.upper.levels
+
+    @property
     def limits(self) -> dict[str, float]:
         """Budgets that were given, by kind of cost."""
         given = {"ms": self.max_ms, "mib": self.max_mib, "params": self.max_params}
@@ -72,8 +82,15 @@ class SearchConfig:
             raise InputError(f"search.relaxation: expected one of {', '.join(RELAXATIONS)}, got {self.relaxation!r}")
         if self.activation not in ACTIVATIONS:
             raise InputError(f"search.activation: expected one of {', '.join(ACTIVATIONS)}, got {self.activation!r}")
-        if self.removal and (self.relaxation == "single-path" or self.upper.levels == "loss_weights"):
-            got = f"{self.relaxation}, {self.upper.levels}"
+        if self.network:
+            check_network(self.network, "search.network")
+            if self.upper.levels == "alpha" or self.pareto or self.limits:
+                raise InputError(
+                    f"search.network: expected no search of alpha, no budget and no front, since {self.network} has "
+                    f"no choices, got levels {self.upper.levels}, budgets {self.limits}, pareto {self.pareto}"
+                )
+        if self.removal and (self.relaxation == "single-path" or self.levels == "loss_weights"):
+            got = f"{self.relaxation}, {self.levels}"
             raise InputError(
                 f"search.removal: expected relaxation softmax or partial-channel and a searched alpha, got {got}"
             )
@@ -100,17 +117,19 @@ class SearchDriver:
 
     def __init__(self, space: SearchSpace, config: SearchConfig, *, bounds: Mapping[str, float], seed: int) -> None:
         self.space, self.config = space, config
-        self.rounds = config.rounds
+        self.rounds, self.step_backs = config.rounds, config.step_backs
         self.choices = space.choices
+        self.rows = [] if config.network else self.choices.rows
+        there = self.choices.there[: len(self.rows)]
         self.upper = UpperLevels(
-            self.choices.there.shape,
+            there.shape,
             [term.weight_range for term in space.terms],
             config.upper,
             bounds=bounds,
             seed=seed,
         )
         # short rows are filled up: softmax gives -inf nothing, and no gradient moves it
-        self.upper.alpha[~torch.from_numpy(self.choices.there)] = -torch.inf
+        self.upper.alpha[~torch.from_numpy(there)] = -torch.inf
         self.budget = Budget(config.limits, self.choices)
         self.importances: Tensor | None = None
 
@@ -141,7 +160,7 @@ class SearchDriver:
         """Whether alpha and the loss weights move in this round."""
         if index < self.config.warmup_rounds:
             return False, False
-        alpha, loss_weights = (self.config.upper.levels in ("both", level) for level in ("alpha", "loss_weights"))
+        alpha, loss_weights = (self.config.levels in ("both", level) for level in ("alpha", "loss_weights"))
         if self.config.upper.paths == "sequential":
             alpha_turn = index < (self.config.warmup_rounds + self.rounds) / 2
             return alpha and alpha_turn, loss_weights and not alpha_turn
@@ -156,22 +175,21 @@ class SearchDriver:
         if self.budget.limits and reports[0].alpha_direct is not None:
             pull, costs = self.budget.pull(self.upper.alpha)
         row |= self.upper.update(reports, pull) | costs
-        row["alpha_entropy"] = self.upper.entropy()
-        row |= self._shares()
+        row |= self._collapse() if self.rows else {}
         row |= {f"lambda.{name}": value for name, value in self.upper.loss_weights.named().items()}
         names = [term.name for term in self.space.terms]
-        row |= {f"term.{n}": float(v) for n, v in zip(names, _sum(reports, "terms"), strict=True)}
-        for choice, probabilities in zip(self.choices.rows, self.upper.probabilities(), strict=True):
+        row |= {f"term.{n}": float(v) for n, v in zip(names, _sum(reports, "terms"), strict=True)} | own_terms(reports)
+        for choice, probabilities in zip(self.rows, self.upper.probabilities(), strict=True):
             named = zip(choice.options, probabilities, strict=False)  # shorter rows are filled up
             row |= {f"alpha.{choice.name}.{option}": float(p) for option, p in named}
         return row | {"phase": "search" if index >= self.config.warmup_rounds else "warm-up"}
 
-    def _shares(self) -> Row:
-        """Share of the edges on which each primitive leads."""
+    def _collapse(self) -> Row:
+        """Signs of an architecture that collapses: alpha's entropy, and on how many edges each primitive leads."""
         primitives = self.space.primitives
         leading = self.upper.probabilities()[: len(self.choices.edges)].argmax(1)
-        counts = np.bincount(leading, minlength=len(primitives)) / len(leading)
-        return {f"alpha_share.{p}": float(share) for p, share in zip(primitives, counts, strict=False)}
+        shares = zip(primitives, np.bincount(leading, minlength=len(primitives)) / len(leading), strict=False)
+        return {"alpha_entropy": self.upper.entropy(), **{f"alpha_share.{p}": float(share) for p, share in shares}}
 
     def state(self) -> dict[str, Any]:
         return self.upper.state() | {"budget": self.budget.state()}
@@ -187,12 +205,19 @@ class SearchDriver:
         steps = range(after, after + IMPORTANCE_BATCHES)
         self.importances = torch.from_numpy(importances(pool, self.upper.alpha.numpy(), weights, steps))
 
+    def finalists(self) -> list[Finalist]:
+        """Networks with the searched loss weights: every architecture and the default one, or the one by name."""
+        searched = self.upper.loss_weights.named()
+        if self.config.network:
+            return [Finalist(self.config.network, None, searched)]
+        return architectures(self.genotypes(), searched, self.default_genotype())
+
     def genotypes(self) -> dict[str, Genotype]:
         """Ways to decode: by the largest alpha, and by what removal costs if that was measured; within the budget.
 
         None where the architecture was not searched.
         """
-        if self.config.upper.levels == "loss_weights":
+        if self.config.levels == "loss_weights":
             return {}
         found = {"by alpha": self._decoded(self.upper.alpha.log_softmax(dim=1))}
         return found if self.importances is None else found | {"by removal": self._decoded(self.importances)}

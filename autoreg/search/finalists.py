@@ -18,7 +18,8 @@ class Finalist:
     """A candidate; `name` says where it comes from."""
 
     name: str
-    genotype: Genotype
+    genotype: Genotype | None
+    """None where the network was fixed by name."""
     loss_weights: dict[str, float]
 
 

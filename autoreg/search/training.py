@@ -9,7 +9,7 @@ import numpy as np
 
 from autoreg.errors import InputError
 from autoreg.registration.score import ScoreConfig, summarise
-from autoreg.search.rounds import Row
+from autoreg.search.rounds import Row, own_terms
 from autoreg.workers.messages import RoundReport, RoundTask
 from autoreg.workers.pool import Pool
 
@@ -21,6 +21,9 @@ class TrainConfig:
     steps: int = 3000
     batch_size: int = 2
     """Pairs of a step, over all workers."""
+    step_backs: int = 3
+    """Divergences that are answered by going back a round and halving the steps; none in manual tuning, where a
+    learning rate that diverges is a result."""
     learning_rate: float = 1e-3
     warmup_steps: int = 50
     steps_per_round: int = 25
@@ -68,7 +71,7 @@ class TrainDriver:
         pairs: Sequence[tuple[str, str]],
     ) -> None:
         self.config, self.score = config, score
-        self.rounds = config.rounds
+        self.rounds, self.step_backs = config.rounds, config.step_backs
         self.loss_weights = dict(loss_weights)
         self.pairs = list(pairs)[: config.selection_pairs]
         self.best: dict[str, Any] = {}
@@ -87,7 +90,7 @@ class TrainDriver:
     def finish(self, index: int, reports: list[RoundReport], pool: Pool) -> Row:
         terms = np.sum(np.stack([report.terms for report in reports]), axis=0)
         row: Row = {"train_objective": float(terms @ np.array(list(self.loss_weights.values())))}
-        row |= {f"term.{n}": float(v) for n, v in zip(self.loss_weights, terms, strict=True)}
+        row |= {f"term.{n}": float(v) for n, v in zip(self.loss_weights, terms, strict=True)} | own_terms(reports)
         last = index == self.rounds - 1
         if self.pairs and (last or (index + 1) % self.config.evaluate_every == 0):
             row |= self._evaluate(pool)

@@ -80,10 +80,13 @@ def gradients(
     """Gradients of a scalar; zeros where an input does not take part (an operation that was not sampled).
 
     Args:
-        along: instead, of sum <value_k, along_k> for tensors of any shape.
+        along: instead, of sum <value_k, along_k> for tensors of any shape, some of which may be constant.
         retain: keep the graph for another pass.
         create: make the gradients themselves differentiable.
     """
+    if along is not None:
+        reached = [(v, a) for v, a in zip(value, along, strict=True) if v.requires_grad]
+        value, along = [v for v, _ in reached], [a for _, a in reached]
     found: tuple[Any, ...] = torch.autograd.grad(
         value, list(inputs), along, retain_graph=retain or create, create_graph=create, allow_unused=True
     )

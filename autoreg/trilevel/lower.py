@@ -112,7 +112,8 @@ class LowerStep:
         g depends on w; that part of a(w) is the caller's, who knows the second derivative. Without moments' adjoints
         a(g) is - eta P a(w') with P = d(Adam's direction)/dg, diagonal; ignoring P is the error that SAMA corrects
         (Choe et al., arXiv:2310.05674). A weight that has had no gradient so far does not respond: there the
-        formula is 1/eps, true only for gradients below eps.
+        formula is 1/eps, true only for gradients below eps. Nor does one that rests in this step (`g` is 0 all over):
+        nothing that moves the objective moves its gradient.
         """
         group = self.optimiser.param_groups[0]
         (b1, b2), eps, rate = group["betas"], group["eps"], step.learning_rate
@@ -127,7 +128,7 @@ class LowerStep:
             a_v = torch.where(root > 0, pull * m / (root + eps) / (2 * root * c2), 0.0)
             if after.exp_avg is not None and after.exp_avg_sq is not None:
                 a_m, a_v = a_m + after.exp_avg[i], a_v + after.exp_avg_sq[i]
-            of_gradient.append((1 - b1) * a_m + 2 * (1 - b2) * g * a_v)
+            of_gradient.append((1 - b1) * a_m + 2 * (1 - b2) * g * a_v if g.any() else torch.zeros_like(g))
             first.append(b1 * a_m)
             second.append(b2 * a_v)
         return self._through_clipping(step, of_gradient), Adjoint(after.weights, first, second)

@@ -1,5 +1,6 @@
 """Two files registered: geometry against images known as functions of world position."""
 
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import nibabel as nib
@@ -21,6 +22,7 @@ from autoreg.evaluation.files import (
 )
 from autoreg.networks import Registration, build_network
 from autoreg.registration.model import Model
+from autoreg.registration.space import Term
 
 CPU = torch.device("cpu")
 SHIFT = (0.5, -1.0, 0.25)
@@ -313,3 +315,29 @@ def test_slices_across_each_other_are_refused(tmp_path: Path) -> None:
     fixed, moving = save(tmp_path / "f.nii", scene, np.eye(4)), save(tmp_path / "m.nii", scene, upright)
     with pytest.raises(DataError, match="a slice parallel to"):
         register_files(shift_model(0.0, 0.0), fixed, moving, device=CPU)
+
+
+@pytest.mark.parametrize("refine", [0, 30])
+def test_refinement_happens_on_the_fixed_grid_whatever_the_headers(tmp_path: Path, refine: int) -> None:
+    """The moving file is the fixed one 1.2 mm further along the world's first axis, on an oblique grid of its own."""
+    step = np.array([1.2, 0, 0])
+    shapes = {"fixed": (20, 22, 18), "moving": (34, 36, 30)}
+    affines = {"fixed": centred(np.diag([1.5, 1.2, 1.4]), shapes["fixed"])}
+    affines["moving"] = centred(rotation(20) @ np.diag([-1.0, 1.1, 1.3]), shapes["moving"])
+    for side, move in (("fixed", 0), ("moving", step)):
+        world = apply_affine(affines[side], voxels(shapes[side])) - move
+        image = 100 + 50 * np.sin(world / 3.5 + [0, 1, 2]).mean(axis=-1)
+        save(tmp_path / f"{side}.nii.gz", image, affines[side])
+    terms = [Term("mse", "mse", reference=True), Term("smoothness", "diffusion", start=0.01)]
+    weights = {term.name: term.start for term in terms}
+    still = replace(shift_model(0.0, 0.0, 0.0), terms=[asdict(t) for t in terms], loss_weights=weights)
+    paths = (tmp_path / "fixed.nii.gz", tmp_path / "moving.nii.gz")
+    found = register_files(still, *paths, refine=refine, device=CPU)
+    inside = (slice(5, -5),) * 3
+    x = voxels(shapes["fixed"])
+    there = apply_affine(affines["moving"], x + np.moveaxis(found.displacement[0].numpy(), 0, -1))
+    moved = (there - apply_affine(affines["fixed"], x))[inside].mean(axis=(0, 1, 2))
+    if refine:
+        assert moved[0] > 0.5 and np.abs(moved[1:]).max() < 0.3
+    else:
+        assert np.abs(moved).max() < 1e-3

@@ -63,7 +63,7 @@ def test_levels_may_differ_in_inputs_and_channels() -> None:
         ({"feature_edges": 0}, "feature_edges: expected at least 1"),
         ({"integration_steps": -1}, "integration_steps: expected 0 or more"),
         ({"match": "conct"}, "match: expected one of concat, cost, concat\\+cost, got 'conct'"),
-        ({"composition": "add"}, "composition: expected one of compose, legacy, got 'add'"),
+        ({"composition": "add"}, "composition: expected one of compose, sum, legacy, got 'add'"),
         ({"downsampling": "pool"}, "downsampling: expected one of strided, pooled, got 'pool'"),
         ({"cell": "chan"}, "cell: expected one of chain, got 'chan'"),
         ({"deformation_channels": [[8, 4]]}, "deformation_channels: expected a list for each of 2 levels"),

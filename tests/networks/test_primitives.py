@@ -37,7 +37,9 @@ def test_grid_is_kept_or_halved(name: str, space: tuple[int, ...], stride: int) 
     assert out.shape == (1, 3, *[n // stride for n in space])
 
 
-@pytest.mark.parametrize(("name", "reach"), [("conv1", 0), ("conv3", 1), ("dil3", 2), ("dil5", 4), ("sep3", 2)])
+@pytest.mark.parametrize(
+    ("name", "reach"), [("conv1", 0), ("conv3", 1), ("dil3", 2), ("dil5", 4), ("sep3", 2), ("dil3x8", 8)]
+)
 def test_reach(name: str, reach: int) -> None:
     """How far a voxel's value travels: half the kernel times the dilation (twice for a chain of two)."""
     image = torch.zeros(1, 1, 17, 17, requires_grad=True)

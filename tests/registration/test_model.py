@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from autoreg.errors import InputError
-from autoreg.networks import Architecture, Genotype, build_network
+from autoreg.networks import NETWORKS, Architecture, Genotype, build_network
 from autoreg.registration.model import load_model, save_model
 
 SMALL = Architecture(dims=2, feature_channels=(2,), feature_edges=1, deformation_channels=(4,))
@@ -24,6 +24,7 @@ def saved(folder: Path, description: dict[str, Any], weights: dict[str, torch.Te
         labels={1: "cortex"},
         loss_weights={"lncc": 1.0},
         common_affine=False,
+        terms=[{"name": "lncc", "kind": "lncc", "window": 7}],
     )
     return folder / "model.pt"
 
@@ -39,7 +40,27 @@ def test_round_trip(tmp_path: Path, description: dict[str, Any], by: str) -> Non
     assert not model.network.training and model.multiple == 2
     assert (model.description, model.labels, model.loss_weights) == (description, {1: "cortex"}, {"lncc": 1.0})
     assert model.data == {"foreground": "nonzero", "percentiles": [1.0, 99.0]} and not model.common_affine
+    assert model.terms == [{"name": "lncc", "kind": "lncc", "window": 7}]
     assert [p.name for p in tmp_path.iterdir()] == ["model.pt"]
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_every_network_by_name_comes_back(tmp_path: Path, name: str) -> None:
+    description = {"name": name, "architecture": {"dims": 2}}
+    network = build_network(description).eval()
+    model = load_model(saved(tmp_path, description, network.state_dict()))
+    pair = torch.rand(2, 1, 1, 32, 16)
+    assert torch.equal(model.network(*pair).displacement, network(*pair).displacement)
+    assert model.multiple == network.multiple
+
+
+def test_a_file_without_terms_is_read(tmp_path: Path) -> None:
+    """Files written before terms were kept."""
+    file = saved(tmp_path, GENOTYPE, build_network(GENOTYPE).state_dict())
+    content = torch.load(file, weights_only=True)
+    del content["terms"]
+    write(file, content)
+    assert load_model(file).terms == ()
 
 
 def write(file: Path, content: Any) -> None:

@@ -112,7 +112,7 @@ def test_terms_keep_their_order_and_average_over_pairs() -> None:
 
     def values(chosen: list[tuple[str, str]]) -> torch.Tensor:
         batch = load_batch(volumes, chosen, multiple=4, device=torch.device("cpu"))
-        full, levels = field(slope=0.25)
+        full, levels, _ = field(slope=0.25)
         repeated = Registration(
             full.repeat(len(chosen), 1, 1, 1), tuple(u.repeat(len(chosen), 1, 1, 1) for u in levels)
         )

@@ -273,6 +273,50 @@ def test_both_paths_through_a_supernet() -> None:
     assert abs(through_alpha) > 0.01 * abs(expected)
 
 
+def bpfl() -> nn.Module:
+    return built(lambda: build_network({"name": "bpfl"}))
+
+
+def test_shares_of_a_network_with_noise_and_own_terms_add_up() -> None:
+    """A pair's noise is the same on whichever worker the pair is."""
+    network = bpfl()
+    whole = problem_of(network, batch_size=5).train_terms(None, 1)
+    assert whole.shape == (len(TERMS) + 2,)
+    assert (whole[len(TERMS) :] > 0).tolist() == [True, False]  # the deformation's turn, so its energy alone
+    for count in (2, 3):
+        shares = [problem_of(network, batch_size=5, shard=Shard(i, count)).train_terms(None, 1) for i in range(count)]
+        torch.testing.assert_close(torch.stack(shares).sum(0), whole, rtol=1e-4, atol=1e-6)
+    assert torch.equal(problem_of(network, batch_size=5).train_terms(None, 1), whole)
+    other = problem_of(network, batch_size=5, seed=1).train_terms(None, 1)
+    assert not torch.equal(other, whole)
+
+
+@pytest.mark.usefixtures("in_double")
+@pytest.mark.parametrize("estimator", ["dot_product", "through_output", "darts_fd", "second_derivative"])
+@pytest.mark.parametrize(("steps", "turn"), [(2, "features"), (3, "deformations")])
+def test_loss_weights_gradient_through_levels_that_learn_in_turn(steps: int, turn: str, estimator: str) -> None:
+    """Own terms with their weights in the objective, noise, and a last step that moves one level alone."""
+
+    def after_steps(lambda_: Tensor, *, observed: bool) -> tuple[RegistrationProblem, Any]:
+        problem = problem_of(bpfl().double(), batch_size=1)
+        problem.upper = UpperObjective(prices={"folds_percent": 1.0})
+        lower = LowerStep(problem.weights, betas=(0.9, 0.999), clip=1e9)
+        solve_round(problem, lower, Round(0, 0, (1e-3,) * steps, start), no_reduce)
+        task = Round(1, steps, (1e-3,), lambda_, update_loss_weights=observed, loss_weights_estimator=estimator)
+        return problem, solve_round(problem, lower, task, no_reduce)
+
+    def upper(lambda_: Tensor) -> float:
+        problem, _ = after_steps(lambda_, observed=False)
+        return problem.loss_weights_objective(None, steps)[0].item()
+
+    start = torch.cat([LAMBDA, torch.tensor([1.0, 0.01], dtype=torch.float64)])
+    direction = start * torch.tensor([0.0, 1.0, -0.5, 1.0, 0.5, 0.5], dtype=torch.float64)
+    found = after_steps(start, observed=True)[1].loss_weights_gradient
+    assert (found @ direction).item() == pytest.approx(slope(upper, start, direction), rel=1e-4)
+    assert (found[5] == 0) == (turn == "deformations")  # the divergence is nothing to the deformation's weights
+    assert (found[4] == 0) == (turn == "features")  # nor the energy to the features'
+
+
 def test_registration_is_what_the_network_says() -> None:
     problem = problem_of(derived())
     batch = load_batch(VOLUMES, [("a", "b")], multiple=4, device=torch.device("cpu"))

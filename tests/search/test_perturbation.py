@@ -18,7 +18,7 @@ def lambda_of(spec) -> np.ndarray:
 
 
 def zero_alpha(pool: LocalPool) -> np.ndarray:
-    choices = pool.worker.network.choices
+    choices = pool.worker.shares[0].network.choices
     return np.zeros((len(choices.rows), len(choices.primitives)), dtype=np.float32)
 
 
