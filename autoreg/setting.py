@@ -75,8 +75,8 @@ def open_setting(config: Config, dataset: str | Path | None) -> Setting:
 
 def search_spec(config: Config, setting: Setting, space: SearchSpace, roles: Roles) -> WorkerSpec:
     """Workers of a search: the supernet or the network whose loss weights are searched, and pairs for each level."""
-    named = config.search.network
-    network = space.named_network(named) if named else {"supernet": space.choices.to_dict()}
+    by_name = config.search.network
+    network = space.named_network(by_name) if by_name else {"supernet": space.choices.to_dict()}
     samplers = Samplers(
         weights=PairSampler(setting.dataset, roles.weights, seed=config.seed),
         architecture=PairSampler(setting.dataset, roles.architecture, seed=config.seed + 1),

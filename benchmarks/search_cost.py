@@ -55,8 +55,8 @@ def rounds(setting: Setting, config: Config) -> dict[str, tuple[int, Callable[[]
         variants[f"{relaxation}, K=4, a backward pass a term"] = (4, search(relaxation, 4, **UPPER, **BY_TERM))
         for steps in (4, 12, 20):
             variants[f"{relaxation}, K={steps}"] = (steps, search(relaxation, steps, **UPPER))
-    merged = {"softmax, kernels merged, K=4": (4, search("softmax", 4, "after_sum", **UPPER))}
-    return variants | merged | {"softmax, K=4, both paths": (4, search("softmax", 4, **UPPER, **FULL))}
+    variants["softmax, K=4, kernels merged"] = (4, search("softmax", 4, "after_sum", **UPPER))
+    return variants | {"softmax, K=4, both paths": (4, search("softmax", 4, **UPPER, **FULL))}
 
 
 def agreement(reports: dict[str, RoundReport]) -> dict[str, float]:

@@ -64,11 +64,13 @@ class DeformationCell(nn.Module):
         _start_near_zero(self.head)
         self.refine = Refine(architecture.dims) if architecture.refine else nn.Identity()
 
-    def forward(self, seen: Image, before: Displacement | None = None) -> tuple[Velocity, Image]:
-        """`before`: the coarser displacement, where the velocity is added to it."""
+    def forward(self, seen: Image, coarser: Sequence[Tensor] = ()) -> tuple[Velocity, Image]:
+        """`coarser`: displacement and decoder features of the coarser level on this grid, where there is one."""
         decoded = self.chain(seen)
         velocity = self.head(decoded)
-        return self.refine(velocity if before is None else velocity + before), decoded
+        if self.sums and coarser:
+            velocity = velocity + coarser[0]
+        return self.refine(velocity), decoded
 
 
 def head_channels(architecture: Architecture, level: int) -> tuple[int, int]:
@@ -107,33 +109,33 @@ class RegistrationNetwork(nn.Module):
 
     def forward(self, fixed: Image, moving: Image) -> Registration:
         """Images (b, 1, *s) in 0..1 whose sizes divide by `multiple`; displacements in voxels of their grids."""
-        return self.deform(*self.extract(fixed, moving), tuple(fixed.shape[2:]))
+        of_fixed, of_moving = self.extract(fixed, moving)
+        return self.deform([fixed, *of_fixed], [moving, *of_moving])
 
-    def deform(self, fixed_maps: Sequence[Image], moving_maps: Sequence[Image], shape: tuple[int, ...]) -> Registration:
-        """From what `extract` gives of both images, for images of `shape`."""
+    def deform(self, fixed: Sequence[Image], moving: Sequence[Image]) -> Registration:
+        """From both images, each followed by its features, half grid first."""
         levels: list[Displacement] = []
         coarser: list[Tensor] = []
         for level in range(self.architecture.levels, 0, -1):
             if coarser:
-                coarser = self._to_finer(coarser, tuple(fixed_maps[level].shape[2:]))
-            seen = self._seen(level, fixed_maps, moving_maps, coarser)
-            before = coarser[0] if coarser and self.architecture.composition == "sum" else None
-            velocity, decoded = self.deformations[level - 1](seen, before)
+                coarser = self._to_finer(coarser, tuple(fixed[level].shape[2:]))
+            seen = self._seen(level, fixed, moving, coarser)
+            velocity, decoded = self.deformations[level - 1](seen, coarser)
             displacement = integrate(velocity, steps=self.architecture.integration_steps)
             if coarser and self.architecture.composition == "compose":
                 displacement = compose(coarser[0], displacement)
             levels.insert(0, displacement)
             coarser = [displacement, decoded]
-        full = resize_displacement(levels[0], shape)
+        full = resize_displacement(levels[0], tuple(fixed[0].shape[2:]))
         if self.architecture.composition == "legacy":  # the original integrates the displacement once more
             full = integrate(full, steps=self.architecture.integration_steps)
         return Registration(full, tuple(levels))
 
     def extract(self, fixed: Image, moving: Image) -> tuple[list[Image], list[Image]]:
-        """The images, then their features by shared weights, one map a level."""
+        """Features of both images by shared weights, one map a level."""
         pooled = self.architecture.downsampling == "pooled"
         features = torch.cat([fixed, moving])
-        pyramid = [features]
+        pyramid = []
         for index, cell in enumerate(self.features):
             if pooled:  # keeps voxel centres where `spatial.pyramid` has them, and loses nothing of the image
                 features = halve(features) if index else space_to_depth(features)
@@ -142,7 +144,7 @@ class RegistrationNetwork(nn.Module):
         halves = [f.chunk(2) for f in pyramid]
         return [h[0] for h in halves], [h[1] for h in halves]
 
-    def _seen(self, level: int, fixed: Sequence[Image], moving: Sequence[Image], coarser: list[Tensor]) -> Image:
+    def _seen(self, level: int, fixed: Sequence[Image], moving: Sequence[Image], coarser: Sequence[Tensor]) -> Image:
         """All inputs of a deformation cell as channels; moving maps are warped by the displacement so far."""
 
         def warped(image: Image) -> Image:

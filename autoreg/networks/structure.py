@@ -50,9 +50,9 @@ class GatedCell(DeformationCell):
     seen: Tensor | None = None
     on: Tensor | None = None
 
-    def forward(self, seen: Image, before: Displacement | None = None) -> tuple[Velocity, Image]:
+    def forward(self, seen: Image, coarser: Sequence[Tensor] = ()) -> tuple[Velocity, Image]:
         gated = seen if self.seen is None else seen * over_channels(self.seen, seen)
-        velocity, decoded = super().forward(gated, before)
+        velocity, decoded = super().forward(gated, coarser)
         return velocity if self.on is None else velocity * self.on, decoded
 
 

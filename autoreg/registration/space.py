@@ -98,14 +98,14 @@ class SearchSpace:
                 f"{where}: learning_rate: expected [low, high], 0 < low < high, got {self.learning_rate}"
             )
 
-    def named_network(self, name: str) -> dict[str, Any]:
-        """A network by name, as `networks.build_network` takes it, with this space's architecture."""
-        return {"name": name, "architecture": asdict(self.architecture)}
-
     @cached_property
     def choices(self) -> Choices:
         """What a search chooses among: alpha's rows."""
         return Choices(self.architecture, self.primitives, self.topology)
+
+    def named_network(self, name: str) -> dict[str, Any]:
+        """A network by name, as `networks.build_network` takes it, with this space's architecture."""
+        return {"name": name, "architecture": asdict(self.architecture)}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any], *, dims: int | None = None) -> "SearchSpace":

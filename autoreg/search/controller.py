@@ -80,6 +80,8 @@ class SearchConfig:
             raise InputError(f"search.warmup_rounds: expected 0 to {self.rounds} (rounds), got {self.warmup_rounds}")
         if self.relaxation not in RELAXATIONS:
             raise InputError(f"search.relaxation: expected one of {', '.join(RELAXATIONS)}, got {self.relaxation!r}")
+        if self.activation not in ACTIVATIONS:
+            raise InputError(f"search.activation: expected one of {', '.join(ACTIVATIONS)}, got {self.activation!r}")
         if self.network:
             check_network(self.network, "search.network")
             if self.upper.levels == "alpha" or self.pareto or self.limits:
@@ -87,8 +89,6 @@ class SearchConfig:
                     f"search.network: expected no search of alpha, no budget and no front, since {self.network} has "
                     f"no choices, got levels {self.upper.levels}, budgets {self.limits}, pareto {self.pareto}"
                 )
-        if self.activation not in ACTIVATIONS:
-            raise InputError(f"search.activation: expected one of {', '.join(ACTIVATIONS)}, got {self.activation!r}")
         if self.removal and (self.relaxation == "single-path" or self.levels == "loss_weights"):
             got = f"{self.relaxation}, {self.levels}"
             raise InputError(
@@ -120,16 +120,16 @@ class SearchDriver:
         self.rounds, self.step_backs = config.rounds, config.step_backs
         self.choices = space.choices
         self.rows = [] if config.network else self.choices.rows
-        there = torch.from_numpy(self.choices.there[: len(self.rows)])
+        there = self.choices.there[: len(self.rows)]
         self.upper = UpperLevels(
-            (there.shape[0], there.shape[1]),
+            there.shape,
             [term.weight_range for term in space.terms],
             config.upper,
             bounds=bounds,
             seed=seed,
         )
         # short rows are filled up: softmax gives -inf nothing, and no gradient moves it
-        self.upper.alpha[~there] = -torch.inf
+        self.upper.alpha[~torch.from_numpy(there)] = -torch.inf
         self.budget = Budget(config.limits, self.choices)
         self.importances: Tensor | None = None
 

@@ -142,7 +142,15 @@ def test_decided_supernets_are_the_decoded_networks(seed: int, relaxation: str) 
 
 
 @pytest.mark.parametrize(
-    "changes", [{"downsampling": "strided"}, {"composition": "legacy"}, {"refine": True}, {"match": "cost"}], ids=str
+    "changes",
+    [
+        {"downsampling": "strided"},
+        {"composition": "legacy"},
+        {"composition": "sum"},
+        {"refine": True},
+        {"match": "cost"},
+    ],
+    ids=str,
 )
 def test_other_architectures_too(changes: dict) -> None:
     values = {name: getattr(BASE, name) for name in BASE.__dataclass_fields__} | changes
