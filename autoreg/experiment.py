@@ -14,7 +14,7 @@ from autoreg.config import Config, config_from_dict, config_to_dict, load_space,
 from autoreg.data.splits import Roles
 from autoreg.errors import AutoRegError, InputError
 from autoreg.evaluation.fields import save_fields
-from autoreg.evaluation.files import register_files, write_transform, write_warped, write_warped_labels
+from autoreg.evaluation.files import register_files, write_inverse, write_transform, write_warped, write_warped_labels
 from autoreg.evaluation.pairs import evaluate_pairs, summary
 from autoreg.extensions import load_extensions, loaded_extensions
 from autoreg.finals import draw_front, play_off
@@ -22,7 +22,7 @@ from autoreg.metrics import folds_percent
 from autoreg.networks import weight_count
 from autoreg.pictures import draw_history, draw_pair
 from autoreg.records import record_evaluation, refined_system, run_plan, track_comparison, track_evaluation
-from autoreg.registration.model import load_model, save_model
+from autoreg.registration.model import Model, load_model, save_model
 from autoreg.registration.refine import register_refined, unsupervised
 from autoreg.reporting.compare import compare_runs
 from autoreg.reporting.watch import Watch
@@ -34,6 +34,7 @@ from autoreg.search.rounds import run_rounds, survive
 from autoreg.search.run import Run, open_run, read_result
 from autoreg.search.training import TrainDriver
 from autoreg.setting import Setting, open_pool, open_setting, search_spec, training_spec
+from autoreg.transforms.files import check_name
 
 BRIEF_FIGURES = ("val_dice", "folds_percent", "sdlogj", "score")
 """Of the winner's brief training, on the selection pairs: what result.json of a search reports."""
@@ -300,12 +301,13 @@ def evaluate(
 
 
 def register(
-    model_path: Path,
+    model: Path | Model,
     fixed: Path,
     moving: Path,
     *,
-    warped: Path,
+    warped: Path | None = None,
     transform: Path | None = None,
+    inverse: Path | None = None,
     labels: Path | None = None,
     warped_labels: Path | None = None,
     grid: str = "auto",
@@ -318,16 +320,26 @@ def register(
     Raises:
         InputError: no such model, or a file that cannot be used.
     """
-    model = load_model(model_path, device=_device())
+    for path in (transform, inverse):
+        if path:
+            check_name(path)
+    model = model if isinstance(model, Model) else load_model(model, device=_device())
     registration = register_files(model, fixed, moving, grid=grid, refine=refine, device=_device())  # type: ignore[arg-type]
-    write_warped(registration, warped)
-    told: dict[str, Any] = {"warped": warped}
-    if transform:
-        write_transform(registration, transform)
-        told["transform"] = transform
+    told: dict[str, Any] = {}
+    if warped:
+        write_warped(registration, warped)
+        told["warped"] = warped
     if labels and warped_labels:
         write_warped_labels(registration, labels, warped_labels)
         told["warped labels"] = warped_labels
+    if transform:
+        write_transform(registration, transform)
+        told["transform"] = transform
+    if inverse:
+        error = write_inverse(registration, inverse)
+        told["inverse"] = inverse
+        if error.size:
+            told["inverse error"] = f"{error.mean():.3g} mm, at most {error.max():.3g} mm"
     return told | {
         "folds percent": round(folds_percent(registration.displacement), 4),
         "seconds": round(registration.seconds, 2),

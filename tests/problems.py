@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from autoreg.data.volume import Volume
+from autoreg.spatial import voxel_grid
 from autoreg.trilevel import Output
 
 
@@ -152,3 +153,26 @@ class FixedPairs:
 
     def batch(self, step: int, size: int) -> list[tuple[str, str]]:
         return [self.pairs[(step * size + i) % len(self.pairs)] for i in range(size)]
+
+
+def linear_field(space: tuple[int, ...], matrix: torch.Tensor) -> torch.Tensor:
+    """u(x) = A (x - centre)."""
+    centre = torch.tensor([(n - 1) / 2 for n in space], dtype=torch.float64)
+    grid = voxel_grid(space, matrix) - centre.view(1, -1, *[1] * len(space))
+    return torch.einsum("ac,bc...->ba...", matrix, grid)
+
+
+def small_matrix(dims: int) -> torch.Tensor:
+    return 0.1 * torch.randn(dims, dims, dtype=torch.float64, generator=torch.Generator().manual_seed(dims))
+
+
+def smooth_velocity(space: tuple[int, ...], amplitude: float) -> torch.Tensor:
+    """Components that vanish at the border, so that nothing leaves the volume."""
+    grid = voxel_grid(space, torch.zeros(1, dtype=torch.float64))
+    scaled = [torch.pi * grid[:, a] / (n - 1) for a, n in enumerate(space)]
+    bump = torch.stack([s.sin() for s in scaled]).prod(0)
+    return amplitude * torch.stack([bump * (s + a).cos() for a, s in enumerate(scaled)], dim=1)
+
+
+def middle(field: torch.Tensor) -> torch.Tensor:
+    return field[(..., *[slice(n // 3, -(n // 3)) for n in field.shape[2:]])]

@@ -32,7 +32,7 @@ def free_form(threads: int) -> Register:
             images = ["-ref", "fixed.nii", "-flo", "moving.nii"]
             _run([f3d, *images, "-cpp", "points.nii", "-res", "warped.nii", "-voff"], folder, threads)
             _run([transform, "-ref", "fixed.nii", "-disp", "points.nii", "vectors.nii"], folder, threads)
-            return from_ras(read_vectors(folder / "vectors.nii")[..., : fixed.ndim], affine)
+            return from_ras(read_vectors(folder / "vectors.nii")[0][..., : fixed.ndim], affine)
 
     return register
 

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,19 @@ from autoreg.errors import DataError
 
 Pairs = tuple[tuple[str, str], ...]
 """(fixed, moving) keys."""
+
+
+@dataclass(frozen=True)
+class Listed:
+    """A scan with explicit paths; without subject and modality, its file name tells them."""
+
+    image: str
+    label: str | None = None
+    subject: str | None = None
+    modality: str | None = None
+
+
+_LISTED = tuple(field.name for field in fields(Listed))
 
 
 class Description:
@@ -54,14 +68,15 @@ class Description:
                 good[pair[0], pair[1]] = None
         return tuple(good)
 
-    def files(self, field: str) -> list[tuple[str, str | None]]:
-        """Paths of image and label map (None without one) of a list of {"image": ..., "label": ...}."""
+    def files(self, field: str) -> list[Listed]:
+        """The files of a list of {"image": ..., "label": ..., "subject": ..., "modality": ...}; or of plain paths."""
         good = []
         for index, item in enumerate(self._list(field, self.values.get(field, []))):
             item = {"image": item} if isinstance(item, str) else item
-            image, label = (item.get("image"), item.get("label")) if isinstance(item, dict) else (None, None)
-            if isinstance(image, str) and (label is None or isinstance(label, str)):
-                good.append((image, label))
+            given = {name: item.get(name) for name in _LISTED} if isinstance(item, dict) else {}
+            image = given.pop("image", None)
+            if isinstance(image, str) and all(value is None or isinstance(value, str) for value in given.values()):
+                good.append(Listed(image, **given))
             else:
                 self.note(f"{field}[{index}]", 'a path, or {"image": path, "label": path}', item)
         return good

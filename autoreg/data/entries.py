@@ -5,17 +5,21 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from autoreg.data.description import Description
+from autoreg.data.description import Description, Listed
 
 ONLY_MODALITY = "0000"
 EXPLICIT = {"train": "training", "val": "validation", "test": "testing"}
 _SUFFIXED = re.compile(r"(.+)_(\d{4})")
+_FOUR_DIGITS = re.compile(r"\d{4}")
 _NAME = re.compile(r"(.+)\.nii(?:\.gz)?")
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One scan on disk. `key` is the file stem; `subject` the stem without the modality's four digits."""
+    """One scan on disk. `key` is the file stem; `subject` the stem without the modality's four digits.
+
+    Where dataset.json names the subject of a file, `key` is subject, or subject_modality.
+    """
 
     key: str
     subject: str
@@ -41,8 +45,8 @@ def find_entries(
     """
     finder = _Finder(description, listed, allow_outside)
     for split, field in EXPLICIT.items():
-        for index, (image, label) in enumerate(description.files(field)):
-            finder.add_explicit(split, f"{field}[{index}]", image, label)
+        for index, listed_files in enumerate(description.files(field)):
+            finder.add_explicit(split, f"{field}[{index}]", listed_files)
     finder.add_from_folders()
     return finder.entries, finder.explicit
 
@@ -57,12 +61,15 @@ class _Finder:
         self.explicit: dict[str, str] = {}
         self.taken: set[tuple[str, str]] = set()
 
-    def add_explicit(self, split: str, field: str, image: str, label: str | None) -> None:
-        image_path = self._checked(f"{field}.image", self.root / image)
-        label_path = None if label is None else self._checked(f"{field}.label", self.root / label)
-        if image_path is not None:
-            entry = self._add(field, image_path, label_path)
-            self.explicit.setdefault(entry.subject, split)
+    def add_explicit(self, split: str, field: str, files: Listed) -> None:
+        image_path = self._checked(f"{field}.image", self.root / files.image)
+        label_path = None if files.label is None else self._checked(f"{field}.label", self.root / files.label)
+        if image_path is None:
+            return
+        if files.modality is not None and not _FOUR_DIGITS.fullmatch(files.modality):
+            return self.description.note(f"{field}.modality", "four digits, such as 0000", files.modality)
+        entry = self._add(field, image_path, label_path, files)
+        self.explicit.setdefault(entry.subject, split)
 
     def add_from_folders(self) -> None:
         images, labels = self._stems("images"), self._stems("labels")
@@ -77,9 +84,13 @@ class _Finder:
             expected = f"an image of each id, images/{subject}.nii.gz or images/{subject}_0000.nii.gz"
             self.description.note(self.listed[subject], expected, "no such file")
 
-    def _add(self, field: str, image_path: Path, label_path: Path | None) -> Entry:
+    def _add(self, field: str, image_path: Path, label_path: Path | None, files: Listed | None = None) -> Entry:
         key = _stem(image_path)
-        entry = Entry(key, *self._split(key), image_path, label_path)
+        subject, modality = self._split(key)
+        if files and files.subject:  # then the name of the file says nothing
+            subject, modality = files.subject, files.modality or ONLY_MODALITY
+            key = f"{subject}_{modality}" if files.modality else subject
+        entry = Entry(key, subject, modality, image_path, label_path)
         if (entry.subject, entry.modality) in self.taken:
             expected = f"one image for {entry.subject}, modality {entry.modality}"
             self.description.note(field, expected, f"a second one ({image_path.name})")

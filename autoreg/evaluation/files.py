@@ -1,11 +1,9 @@
 """Two files registered, their headers respected: what comes back lies on the fixed file's grid."""
 
-import struct
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, Literal
 
 import numpy as np
@@ -22,12 +20,14 @@ from autoreg.registration.refine import register_batch
 from autoreg.registration.score import warp_labels
 from autoreg.shapes import Displacement
 from autoreg.spatial import pad_to_multiple, voxel_grid, warp
+from autoreg.transforms import files as transforms
+from autoreg.transforms.inverse import inverse_error_mm, inverse_of
+from autoreg.transforms.transform import FieldTransform, Geometry, field_of
 
 Grid = Literal["auto", "headers", "voxels"]
 
 _TOLERANCE = 1e-3  # of affine entries: what writing them as float32 or quaternions costs
 _FLAT = 1e-9  # determinant of a map that loses an axis; thick slices on fine ones still have 1e-4
-_INTENT_OFFSET, _VECTOR_INTENT = 68, 1007  # NIfTI-1: place of intent_code, and NIFTI_INTENT_VECTOR
 
 
 @dataclass(frozen=True)
@@ -43,6 +43,7 @@ class FileRegistration:
         moving_affine: voxel-to-world matrix of the moving file.
         grid: what matched the two before the network: "headers" or "voxels".
         seconds: resampling, padding, network and refinement; no file, no preparation.
+        moving_path: the file whose geometry the inverse gets.
     """
 
     displacement: Displacement
@@ -52,6 +53,17 @@ class FileRegistration:
     moving_affine: np.ndarray
     grid: Literal["headers", "voxels"]
     seconds: float
+    moving_path: Path
+
+    @property
+    def fixed_geometry(self) -> Geometry:
+        """Grid of the fixed file."""
+        return Geometry(tuple(self.displacement.shape[2:]), self.fixed_affine)
+
+    @property
+    def moving_geometry(self) -> Geometry:
+        """Grid of the moving file."""
+        return Geometry(self.moving.shape, self.moving_affine)
 
 
 def register_files(
@@ -107,7 +119,7 @@ def register_files(
         raise DataError(
             f"{moving_path}: affine: expected an image that meets {fixed_path} in the world, got one outside"
         )
-    return FileRegistration(displacement, fixed_path, fixed_affine, moving, moving_affine, grid, seconds)
+    return FileRegistration(displacement, fixed_path, fixed_affine, moving, moving_affine, grid, seconds, moving_path)
 
 
 def write_warped(registration: FileRegistration, path: str | Path) -> None:
@@ -133,27 +145,30 @@ def write_warped_labels(registration: FileRegistration, labels_path: str | Path,
 
 
 def write_transform(registration: FileRegistration, path: str | Path) -> None:
-    """Writes the displacement as ITK and ANTs read it: NIfTI vectors (*s, 1, d) in mm, LPS axes.
+    """Writes where each fixed voxel lies in the moving image; the name of the file says in which form.
 
-    A 3-D field is (X, Y, Z, 1, 3), a 2-D one (X, Y, 1, 1, 2), float32, intent "vector". The vector at a fixed
-    voxel x is lps(A_moving (x + u(x))) - lps(A_fixed x), where lps turns the first two world axes round:
-    a point of the fixed image plus its vector is the point of the moving image that belongs there.
+    Raises:
+        InputError: for a name without a form, or if the file cannot be written.
     """
-    u = registration.displacement[0].cpu().double()
-    dims = u.shape[0]
-    fixed, moving = (
-        torch.from_numpy(_in_plane(affine, dims)) for affine in (registration.fixed_affine, registration.moving_affine)
-    )
-    x = voxel_grid(tuple(u.shape[1:]), u)[0]
-    vectors = _transformed(moving, x + u) - _transformed(fixed, x)
-    vectors[:2] *= -1
-    values = np.moveaxis(vectors.float().numpy(), 0, -1)
-    values = values.reshape(*u.shape[1:], *[1] * (4 - dims), dims)
-    with TemporaryDirectory() as folder:
-        template = Path(folder) / "vectors.nii"
-        _write(registration, template, np.zeros((1, 1), dtype=np.float32))
-        _set_vector_intent(template)
-        write_nifti(path, values, registration.fixed_affine, like=template)
+    field = transform_of(registration)
+    transforms.write_transform(Path(path), field, registration.moving_geometry, like=registration.fixed_path)
+
+
+def write_inverse(registration: FileRegistration, path: str | Path) -> np.ndarray:
+    """Writes the inverse, on the moving file's grid, as `write_transform`.
+
+    Returns:
+        Its error in mm for each moving voxel that the fixed image covers, (n,): from there to the fixed image and back.
+    """
+    field = transform_of(registration)
+    inverse = inverse_of(field, registration.moving_geometry)
+    transforms.write_transform(Path(path), inverse, registration.fixed_geometry, like=registration.moving_path)
+    return inverse_error_mm(field, inverse)
+
+
+def transform_of(registration: FileRegistration) -> FieldTransform:
+    """The registration as a map of the world."""
+    return field_of(registration.displacement, registration.fixed_geometry, registration.moving_geometry)
 
 
 def _register(model: Model, fixed: Tensor, moving: Tensor, to_moving: Tensor, refine: int) -> Displacement | None:
@@ -208,11 +223,3 @@ def _side(prepared: Tensor) -> Side:
 
 def _write(registration: FileRegistration, path: str | Path, array: np.ndarray) -> None:
     write_nifti(path, array, registration.fixed_affine, like=registration.fixed_path)
-
-
-def _set_vector_intent(path: Path) -> None:
-    """Marks an uncompressed NIfTI-1 file as one of vectors; its header keeps the byte order of its origin."""
-    with path.open("r+b") as file:
-        order = "<" if file.read(4) == struct.pack("<i", 348) else ">"
-        file.seek(_INTENT_OFFSET)
-        file.write(struct.pack(f"{order}h", _VECTOR_INTENT))

@@ -1,7 +1,8 @@
-"""Geometry on tensors: grids, the warp, composition and integration, Jacobians, pyramids."""
+"""Geometry on tensors: grids, the warp, composition, integration and inversion, Jacobians, pyramids."""
 
 from autoreg.spatial.grid import voxel_grid
-from autoreg.spatial.integrate import compose, integrate, invert
+from autoreg.spatial.integrate import compose, integrate
+from autoreg.spatial.inverse import invert, solve_positions
 from autoreg.spatial.jacobian import corner_determinants, jacobian_determinant
 from autoreg.spatial.pyramid import halve, pad_to_multiple, resize_displacement, resize_image
 from autoreg.spatial.warp import warp
@@ -16,6 +17,7 @@ __all__ = [
     "pad_to_multiple",
     "resize_displacement",
     "resize_image",
+    "solve_positions",
     "voxel_grid",
     "warp",
 ]

@@ -24,15 +24,3 @@ def integrate(velocity: Velocity, *, steps: int = 7) -> Displacement:
     for _ in range(steps):
         displacement = compose(displacement, displacement)
     return displacement
-
-
-def invert(displacement: Displacement, *, iterations: int = 30) -> Displacement:
-    """Inverse displacement w with x + w(x) + u(x + w(x)) = x, by fixed-point iteration w <- -u(x + w).
-
-    Converges where u contracts (Lipschitz constant below 1). For a velocity, `integrate(-v)` is exact
-    and cheaper. Reference: Chen et al. 2008, doi:10.1118/1.2816107.
-    """
-    inverse = -displacement
-    for _ in range(iterations):
-        inverse = -warp(displacement, inverse, padding="border")
-    return inverse

@@ -90,9 +90,9 @@ def test_normalised_positions_count_the_axes_of_the_reversed_array(shape):
 def test_vectors_are_read_from_the_fifth_axis(tmp_path):
     values = np.arange(4.0 * 5 * 6 * 3).reshape(4, 5, 6, 1, 3)
     nib.save(nib.Nifti1Image(values, np.eye(4)), tmp_path / "v.nii")
-    np.testing.assert_array_equal(read_vectors(tmp_path / "v.nii"), values[:, :, :, 0])
+    np.testing.assert_array_equal(read_vectors(tmp_path / "v.nii")[0], values[:, :, :, 0])
     nib.save(nib.Nifti1Image(values[:, :, :1, :, :2], np.eye(4)), tmp_path / "flat.nii")
-    assert read_vectors(tmp_path / "flat.nii").shape == (4, 5, 2)
+    assert read_vectors(tmp_path / "flat.nii")[0].shape == (4, 5, 2)
     nib.save(nib.Nifti1Image(values[..., 0, 0], np.eye(4)), tmp_path / "scalar.nii")
     with pytest.raises(DataError, match=r"scalar\.nii: shape: expected vectors"):
         read_vectors(tmp_path / "scalar.nii")

@@ -201,3 +201,30 @@ def test_fingerprint_follows_content_and_names_alone(write_dataset, tmp_path):
     assert changed != first
     label.unlink()
     assert load_dataset(moved / "dataset.json").fingerprint not in (first, changed)
+
+
+def test_files_whose_subject_is_written_down(write_dataset):
+    files = [
+        {"image": "images/a.nii.gz", "label": "labels/a.nii.gz", "subject": "one", "modality": "0000"},
+        {"image": "images/b.nii.gz", "subject": "one", "modality": "0001"},
+        {"image": "images/c.nii.gz", "subject": "c_0007"},
+    ]
+    dataset = load_dataset(write_dataset(IDS, training=files, test=["d"]))
+    assert set(dataset.entries) == {"one_0000", "one_0001", "c_0007", "d"}
+    assert dataset.train == ("one", "c_0007") and dataset.entries["c_0007"].modality == "0000"
+    assert dataset.scans("one")["0001"].label_path is None
+
+
+@pytest.mark.parametrize(
+    ("entry", "message"),
+    [
+        ({"image": "images/a.nii.gz", "subject": 3}, r"training\[0\]: expected a path"),
+        (
+            {"image": "images/a.nii.gz", "subject": "a", "modality": "t1"},
+            r"training\[0\]\.modality: expected four digits",
+        ),
+    ],
+)
+def test_a_subject_written_down_wrongly(write_dataset, entry, message):
+    with pytest.raises(DataError, match=message):
+        load_dataset(write_dataset(IDS, training=[entry], test=["c", "d"]))

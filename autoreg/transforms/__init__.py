@@ -1,0 +1,1 @@
+"""Transforms between two images: in memory, inverted, applied to images, label maps and points, and on disk."""
