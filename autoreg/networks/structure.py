@@ -20,7 +20,7 @@ from autoreg.networks.mixed import Gate
 from autoreg.networks.primitives import over_channels
 from autoreg.networks.registration import DeformationCell
 from autoreg.networks.topology import USE, Choice, connection, width, with_structure
-from autoreg.shapes import Displacement, Image, Velocity
+from autoreg.shapes import Image, Velocity
 
 Factors = dict[str, Tensor]
 """Edge -> factors of its channels."""
