@@ -121,7 +121,7 @@ def _space_shape(path: str | Path, shape: tuple[int, ...]) -> tuple[int, ...]:
 def _require_room(path: str | Path, image: nib.Nifti1Pair, itemsize: int) -> None:
     """What a header claims is checked before memory is taken for it."""
     voxels = math.prod(int(n) for n in image.shape)
-    data = Path(image.file_map["image"].filename)
+    data = Path(image.file_map["image"].filename or path)
     size = data.stat().st_size if data.exists() else 0
     if voxels > _MOST_VOXELS or voxels * itemsize > size * (_DEFLATE if data.suffix == ".gz" else 1):
         raise DataError(
