@@ -58,11 +58,41 @@ def read_labels(path: str | Path) -> tuple[np.ndarray, np.ndarray]:
     return values.astype(np.int16), affine
 
 
-def write_nifti(path: str | Path, array: np.ndarray, affine: np.ndarray, *, like: str | Path | None = None) -> None:
+def read_vectors(path: str | Path) -> tuple[np.ndarray, np.ndarray]:
+    """Vectors of a field as NIfTI keeps it, the components on the fifth axis; units are the file's.
+
+    Returns:
+        float32 (i, j[, k], d), and the affine (4, 4).
+
+    Raises:
+        DataError: if the file cannot be read, its fifth axis has neither two nor three components, or it holds NaN.
+    """
+    image = _open(path)
+    try:
+        values = np.asanyarray(image.dataobj)
+    except _UNREADABLE as error:
+        raise DataError(f"{path}: voxels: cannot be read: {_one_line(error)}") from error
+    if values.ndim != 5 or values.shape[3] != 1 or values.shape[4] not in (2, 3):
+        raise DataError(f"{path}: shape: expected vectors, (i, j, k, 1, 2 or 3), got {values.shape}")
+    _require_finite(path, values)
+    vectors = values.reshape(*_space_shape(path, values.shape[:3]), values.shape[4]).astype(np.float32)
+    return vectors, _affine(path, image)
+
+
+def to_ras(array: np.ndarray, affine: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """A 3-D array with its axes turned and swapped so that they run closest to right, front and up, and its affine."""
+    orientation = nib.orientations.io_orientation(affine)
+    turned = np.ascontiguousarray(nib.orientations.apply_orientation(array, orientation))
+    return turned, affine @ nib.orientations.inv_ornt_aff(orientation, array.shape)
+
+
+def write_nifti(
+    path: str | Path, array: np.ndarray, affine: np.ndarray, *, like: str | Path | None = None, intent: int = 0
+) -> None:
     """Writes `array` with `affine`; with `like`, in the header and axes of that file.
 
     A file with one-voxel trailing axes is read as if it had none; `like` gives them back. The same array
-    gives the same bytes, compressed or not.
+    gives the same bytes, compressed or not. `intent` is the format's number for what the values mean.
 
     Raises:
         DataError: if the file cannot be written, or `like` not be read.
@@ -77,8 +107,10 @@ def write_nifti(path: str | Path, array: np.ndarray, affine: np.ndarray, *, like
         header["cal_min"] = header["cal_max"] = 0  # display range of the other image
         if array.shape == _space_shape(like, original.shape):
             array = array.reshape(original.shape)
+    written = nib.Nifti1Image(array, affine, header)
+    written.header.set_intent(intent, allow_unknown=True)
     try:
-        nib.save(nib.Nifti1Image(array, affine, header), path)
+        nib.save(written, path)
     except (OSError, ImageFileError) as error:
         raise DataError(f"{path}: file: cannot be written: {_one_line(error)}") from error
 
@@ -121,7 +153,7 @@ def _space_shape(path: str | Path, shape: tuple[int, ...]) -> tuple[int, ...]:
 def _require_room(path: str | Path, image: nib.Nifti1Pair, itemsize: int) -> None:
     """What a header claims is checked before memory is taken for it."""
     voxels = math.prod(int(n) for n in image.shape)
-    data = Path(image.file_map["image"].filename or path)
+    data = Path(str(image.file_map["image"].filename))
     size = data.stat().st_size if data.exists() else 0
     if voxels > _MOST_VOXELS or voxels * itemsize > size * (_DEFLATE if data.suffix == ".gz" else 1):
         raise DataError(

@@ -63,6 +63,7 @@ class DeformationCell(nn.Module):
         self.head = convolution(architecture.dims, *head_channels(architecture, level), HEAD_KERNEL)
         _start_near_zero(self.head)
         self.refine = Refine(architecture.dims) if architecture.refine else nn.Identity()
+        self.sums = architecture.composition == "sum"
 
     def forward(self, seen: Image, coarser: Sequence[Tensor] = ()) -> tuple[Velocity, Image]:
         """`coarser`: displacement and decoder features of the coarser level on this grid, where there is one."""
