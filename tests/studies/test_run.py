@@ -1,0 +1,180 @@
+"""A study's files, what it shares, and what a stop and a failure leave."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from autoreg import experiment, studies
+from autoreg.classical import PEERS
+from autoreg.cli.study import STUDIES as OFFERED
+from autoreg.config import Config
+from autoreg.errors import InputError
+from autoreg.studies import STUDIES
+
+# MLflow's own use of SQLAlchemy
+pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy")
+
+
+@pytest.fixture
+def trainings(monkeypatch) -> list[str]:
+    """Names of the folders that were trained in."""
+    made: list[str] = []
+    train = experiment.train
+
+    def noted(*arguments: Any, output: Path, **options: Any) -> Path:
+        made.append(output.name)
+        return train(*arguments, output=output, **options)
+
+    monkeypatch.setattr(experiment, "train", noted)
+    return made
+
+
+@pytest.fixture
+def peers(monkeypatch) -> None:
+    """Two classical peers: one that moves nothing, one that takes no 2-D images."""
+
+    def still(threads: int):
+        return lambda fixed, moving, affine: np.zeros((fixed.ndim, *fixed.shape))
+
+    def refusing(threads: int):
+        def register(fixed, moving, affine):
+            raise InputError("refusing: expected 3-D images, got 2-D")
+
+        return register
+
+    for name in list(PEERS):
+        monkeypatch.delitem(PEERS, name)
+    monkeypatch.setitem(PEERS, "still", still)
+    monkeypatch.setitem(PEERS, "refusing", refusing)
+
+
+def test_the_command_offers_every_study():
+    assert tuple(STUDIES) == OFFERED
+
+
+def test_studies_write_their_tables_and_share_what_is_finished(
+    studied: tuple[Config, Path], flat_phantoms: Path, trainings: list[str], peers: None
+):
+    config, home = studied
+    given: dict[str, Any] = {"datasets": [flat_phantoms], "output": home}
+    only = ("all-conv1", "all-conv3")
+    studies.run_study(STUDIES["optimality"], config, seeds=2, only=only, **given)
+    assert len(trainings) == len(set(trainings)) == 4  # two networks, two seeds
+
+    folder = home / "optimality"
+    table = pd.read_csv(folder / "table.csv")
+    assert table["system"].tolist() == ["initial", "all-conv1", "all-conv3"]
+    assert table["seeds"].tolist()[1:] == [2, 2]
+    runs = json.loads((folder / "result.json").read_text())["systems"]
+    of_one = [r for r in runs if r["system"] == "all-conv3"]
+    dice = [json.loads((Path(r["folder"]) / "test" / "result.json").read_text())["metrics"]["test_dice"] for r in of_one]
+    row = table[table["system"] == "all-conv3"].iloc[0]
+    assert row["dice"] == pytest.approx(np.mean(dice))
+    assert row["dice_seed_sd"] == pytest.approx(np.std(dice, ddof=1))
+    assert row["total_device_seconds"] == pytest.approx(np.mean([sum(r["device_seconds"].values()) for r in of_one]))
+    assert (folder / "study.png").stat().st_size > 1000
+
+    card = json.loads((folder / "card.json").read_text())
+    pairs = pd.read_csv(folder / "pairs-phantoms.csv")
+    scored = pd.read_parquet(folder / "pairs.parquet")
+    assert set(zip(pairs["fixed"], pairs["moving"], strict=True)) == set(
+        zip(scored["fixed"], scored["moving"], strict=True)
+    )
+    assert experiment.read_result(Path(of_one[0]["folder"]))["dataset_hash"] in card["data, phantoms"]
+    for name, text in card.items():
+        assert f"- {name}: {text}" in (folder / "table.md").read_text()
+    assert r"\bottomrule" in (folder / "table.tex").read_text()
+
+    # another study trains only what the first has not: all-conv3 with seed 0 is there
+    studies.run_study(STUDIES["peers"], config, only=("all-conv3", "bpfl", "still", "refusing"), **given)
+    assert len(trainings) == 5 and trainings[-1].startswith("train-bpfl-seed-0-")
+    table = pd.read_csv(home / "peers" / "table.csv").set_index("system")
+    assert table.loc["still", "dice"] == table.loc["initial", "dice"]
+    assert "refusing" not in table.index
+    text = (home / "peers" / "table.md").read_text()
+    assert "phantoms, refusing: no result: fixed phantom_" in text and "refusing: expected 3-D images, got 2-D" in text
+
+
+def test_a_study_is_tracked_with_its_files(studied: tuple[Config, Path], flat_phantoms: Path):
+    config, home = studied
+    given: dict[str, Any] = {"datasets": [flat_phantoms], "output": home, "only": ("all-conv1",)}
+    studies.run_study(STUDIES["optimality"], config, resume=True, **given)
+    result = json.loads((home / "optimality" / "result.json").read_text())
+
+    from mlflow import MlflowClient
+
+    client = MlflowClient(result["mlflow_tracking_uri"])
+    run = client.get_run(result["mlflow_run_id"])
+    table = pd.read_csv(home / "optimality" / "table.csv").set_index("system")
+    assert run.data.metrics["phantoms.all-conv1.dice"] == pytest.approx(table.loc["all-conv1", "dice"])
+    files = {file.path for file in client.list_artifacts(result["mlflow_run_id"])}
+    assert {"table.md", "table.csv", "table.tex", "study.png", "card.json", "pairs-phantoms.csv"} <= files
+    with pytest.raises(InputError, match="--resume"):
+        studies.run_study(STUDIES["optimality"], config, **given)
+
+
+def test_a_changed_training_is_not_taken_for_the_finished_one(
+    studied: tuple[Config, Path], flat_phantoms: Path, trainings: list[str], tmp_path: Path
+):
+    from dataclasses import replace
+
+    config, _ = studied
+    given: dict[str, Any] = {"datasets": [flat_phantoms], "output": tmp_path, "only": ("all-conv1",)}
+    studies.run_study(STUDIES["optimality"], config, **given)
+    unrelated = replace(config, tune=replace(config.tune, trials=7))
+    studies.run_study(STUDIES["optimality"], unrelated, resume=True, **given)
+    assert len(trainings) == 1
+    slower = replace(config, train=replace(config.train, learning_rate=1e-4))
+    studies.run_study(STUDIES["optimality"], slower, resume=True, **given)
+    assert len(trainings) == 2
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"only": ("all-conv33",)}, r"--only: expected one of AutoReg, .*did you mean 'all-conv3'"),
+        ({"seeds": 0}, "--seeds: expected at least 1, got 0"),
+    ],
+)
+def test_wrong_options_are_named(
+    studied: tuple[Config, Path], flat_phantoms: Path, tmp_path: Path, options: dict[str, Any], message: str
+):
+    with pytest.raises(InputError, match=message):
+        studies.run_study(
+            STUDIES["optimality"], studied[0], datasets=[flat_phantoms], output=tmp_path / "study", **options
+        )
+    assert not (tmp_path / "study").exists()
+
+
+def test_data_sets_of_one_name_are_refused(studied: tuple[Config, Path], flat_phantoms: Path, tmp_path: Path):
+    with pytest.raises(InputError, match="--dataset: expected data sets of different names, got phantoms, phantoms"):
+        studies.describe_study(
+            STUDIES["optimality"], studied[0], datasets=[flat_phantoms, flat_phantoms], output=tmp_path
+        )
+
+
+@pytest.mark.slow
+@pytest.mark.ray
+@pytest.mark.parametrize("name", STUDIES)
+def test_every_study_runs(
+    studied: tuple[Config, Path], flat_phantoms: Path, name: str, peers: None, ray_cluster: str, tmp_path: Path
+):
+    from dataclasses import replace
+
+    config, home = studied
+    config = replace(config, workers=replace(config.workers, address=ray_cluster))
+    study, given = STUDIES[name], {"datasets": [flat_phantoms], "output": home / "all"}
+    described = studies.describe_study(study, config, **given)
+    assert described["study"].startswith(name)
+    text = studies.run_study(study, config, **given)
+    assert "initial" in text
+    table = pd.read_csv(home / "all" / name / "table.csv")
+    expected = {system.name for system in study.systems(config)} - {"refusing"}
+    assert set(table["system"]) == expected | {"initial"}
+    assert table["dice"].between(0, 1).all()
+    tested = table[~table["system"].isin([study.reference, "initial"])]
+    assert tested["p_holm"].notna().all()
