@@ -80,7 +80,7 @@ def _findings(table: pd.DataFrame) -> list[str]:
         manual = by_trials(rows)
         most = int(manual["n"].max())
         seconds = f"{own['total_device_seconds']:.0f} device-seconds (search {own['search_device_seconds']:.0f})"
-        reach = f" (beyond the {most} trials made: from their mean cost)" if n > most else ""
+        reach = f" (beyond n = {most}, from the mean cost of a trial)" if n > most else ""
         lines.append(f"{task}: search and training cost {seconds}, as much as {n:.2f} trials and a training{reach}")
         equal = manual[manual["dice"] >= own["dice"]]
         reached = f"n = {int(equal['n'].iloc[0])}" if len(equal) else f"no n up to {most}"

@@ -79,7 +79,7 @@ def shown(table: pd.DataFrame) -> pd.DataFrame:
     return full.loc[:, [name for name in full if (full[name] != "-").any()]]
 
 
-def tests(table: pd.DataFrame, reference: str) -> list[str]:
+def differences(table: pd.DataFrame, reference: str) -> list[str]:
     """Differences to the reference, as sentences."""
     return [
         f"{row['task']}: {row['system']} - {reference}: {row['difference']:+.4f} Dice "

@@ -14,7 +14,7 @@ from autoreg.reporting.figures import png_bytes
 from autoreg.search.run import write_json
 from autoreg.studies.card import evaluation_card, pair_list, pairs_file
 from autoreg.studies.study import Study
-from autoreg.studies.table import Result, by_pair, make_table, over_seeds, shown, tests
+from autoreg.studies.table import Result, by_pair, differences, make_table, over_seeds, shown
 from autoreg.studies.task import Task
 
 _TRACKED = ("dice", "dice_sd", "dice_seed_sd", "hd95_mm", "folds_percent", "sdlogj", "seconds_a_pair", "p_holm")
@@ -51,7 +51,7 @@ def make_report(
     """From the finished folders of the results."""
     pairs = by_pair(results)
     table = make_table(pairs, results, reference=study.reference)
-    findings = [*tests(table, study.reference), *study.findings(table), *failed]
+    findings = [*differences(table, study.reference), *study.findings(table), *failed]
     number_of_tests = int(table["p_value"].notna().sum())
     card = evaluation_card(study, tasks, results, seeds=seeds, number_of_tests=number_of_tests)
     return Report(study, table, pairs, findings, card)
