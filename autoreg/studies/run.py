@@ -87,7 +87,8 @@ def run_study(
         run.tracker.metrics(report.metrics(), step=len(numbers))
         for name in written(tasks):
             run.tracker.artifact(folder / name)
-        run.finish(systems=_records(results), failed=failed)
+        sources = [str(task.dataset.resolve()) for task in tasks]
+        run.finish(systems=_records(results), failed=failed, datasets=list(dict.fromkeys(sources)), seeds=numbers)
     return report.text()
 
 
