@@ -13,7 +13,6 @@ from autoreg.cli.options import (
     dry_run_option,
     gpus_option,
     quiet_option,
-    resume_option,
     seed_option,
     set_option,
     with_config,
@@ -33,7 +32,7 @@ STUDIES = ("optimality", "generalisation", "cost", "tasks", "peers")
 @workers_option
 @gpus_option
 @address_option
-@resume_option
+@click.option("--resume", is_flag=True, help="Go on in OUTPUT/NAME; finished runs are never repeated.")
 @set_option
 @seed_option
 @quiet_option
