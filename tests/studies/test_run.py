@@ -156,13 +156,14 @@ def test_data_sets_of_one_name_are_refused(studied: tuple[Config, Path], flat_ph
 
 
 @pytest.mark.slow
-@pytest.mark.ray
-@pytest.mark.parametrize("name", STUDIES)
+@pytest.mark.parametrize("name", [pytest.param(n, marks=pytest.mark.ray) if n == "cost" else n for n in STUDIES])
 def test_every_study_runs(
-    studied: tuple[Config, Path], flat_phantoms: Path, name: str, peers: None, ray_cluster: str, tmp_path: Path
+    studied: tuple[Config, Path], flat_phantoms: Path, name: str, peers: None, request: pytest.FixtureRequest
 ):
     config, home = studied
-    config = replace(config, workers=replace(config.workers, address=ray_cluster))
+    if name == "cost":  # Ray Tune runs the trials
+        address = request.getfixturevalue("ray_cluster")
+        config = replace(config, workers=replace(config.workers, address=address))
     study, given = STUDIES[name], {"datasets": [flat_phantoms], "output": home / "all"}
     described = studies.describe_study(study, config, **given)
     assert described["study"].startswith(name)
