@@ -14,6 +14,7 @@ import torch
 from matplotlib.axes import Axes
 from matplotlib.colors import Colormap, LinearSegmentedColormap, TwoSlopeNorm
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from autoreg.spatial import jacobian_determinant
 
@@ -193,6 +194,34 @@ def quality_against_cost(curves: Mapping[str, pd.DataFrame], points: pd.DataFram
     axes.set_xlim(left=0)
     _plain(axes, "Quality against cost", x=f"{unit} (search, trials and training)", y="validation Dice (0 to 1)")
     _legend(axes, loc="lower right")
+    return figure
+
+
+def cost_by_trials(manual: Mapping[str, pd.DataFrame], automatic: pd.DataFrame) -> Figure:
+    """Cost and Dice of n trials by hand and a training (lines), and of search and training (dashed), by task.
+
+    Args:
+        manual: task to a frame with n, total_device_seconds, dice.
+        automatic: a row a task: task, total_device_seconds, dice.
+    """
+    seconds = [
+        *automatic["total_device_seconds"],
+        *(s for rows in manual.values() for s in rows["total_device_seconds"]),
+    ]
+    factor, unit = cost_unit(max(seconds, default=0.0))
+    figure = _figure(9.0, 4.2)
+    for axes, column, scale, title, y in zip(
+        figure.subplots(1, 2), ("total_device_seconds", "dice"), (factor, 1.0), ("Cost", "Quality"),
+        (unit, "test Dice (0 to 1)"), strict=True,
+    ):  # fmt: skip
+        for (task, rows), colour in zip(manual.items(), cycle(COLOURS), strict=False):
+            style = {"color": colour, "linewidth": 1.8}
+            axes.plot(rows["n"], rows[column] * scale, marker="o", markersize=3.5, label=f"{task}: by hand", **style)
+            for value in automatic.loc[automatic["task"] == task, column].dropna():
+                axes.axhline(value * scale, linestyle="--", label=f"{task}: AutoReg", **style)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        _plain(axes, title, x="trials by hand before the training", y=y)
+        _legend(axes, loc="best")
     return figure
 
 

@@ -164,6 +164,11 @@ def read_result(folder: Path) -> dict[str, Any]:
         raise InputError(f"{path}: not a JSON file: {error}") from error
 
 
+def is_finished(folder: Path) -> bool:
+    """Whether the folder holds a run that came to its end."""
+    return (folder / "result.json").exists() and read_result(folder)["status"] == "finished"
+
+
 def write_json(path: Path, values: Mapping[str, Any]) -> None:
     """Write plain values, whole or not at all; NaN becomes null."""
     with whole_file(path) as file:
