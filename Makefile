@@ -1,11 +1,12 @@
 # Everything a newcomer runs. `make demo` is the shortest way to see AutoReg at work.
 PYTHON ?= python3
 DEMO ?= runs/demo
+CHAOS ?= runs/chaos
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-slow test-data lint format clean
+.PHONY: help install demo test test-slow test-data chaos lint format clean
 
 help:  ## This list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -29,6 +30,9 @@ test-slow: $(INSTALLED)  ## The tests that take minutes
 test-data: $(INSTALLED)  ## The tests on real volumes: DATA=folder of data sets
 	@test -n "$(DATA)" || { echo "make test-data: expected DATA=folder" >&2; exit 2; }
 	$(BIN)/python -m pytest tests -m "data and not gpu" --data-root="$(DATA)"
+
+chaos: $(INSTALLED)  ## A hundred faults in searches and tuning on a local cluster, into runs/chaos (CHAOS=folder)
+	$(BIN)/python benchmarks/chaos.py --faults 100 --output $(CHAOS)
 
 lint: $(INSTALLED)  ## Format, lint, types and the import contract
 	$(BIN)/ruff format --check .

@@ -52,14 +52,19 @@ def describe(config: Config, dataset: Path | None, folder: Path, command: str) -
         "train": f"{config.train.steps} steps",
         "tune": f"{config.tune.trials} trials of {config.train.steps} steps",
     }[command]
+    workers = _span(config.workers.fewest, config.workers.most)
     return {
         "command": command,
         "folder": folder,
         "data set": f"{setting.dataset.name}, {len(setting.volumes)} volumes",
         "subjects": ", ".join(f"{name} {size}" for name, size in sizes.items()),
         "shared": "; ".join(roles.notes) or "nothing",
-        "space": f"{space.name}: {len(space.architecture.edges())} edges, {len(space.primitives)} primitives, "
-        f"terms {', '.join(term.name for term in space.terms)}",
+        "space": f"{space.name}: {len(space.choices.edges)} edges, {len(space.primitives)} primitives, "
+        f"{len(space.choices.structure)} structural choices, terms {', '.join(term.name for term in space.terms)}",
         "budget": budget,
-        "workers": f"{config.workers.count}, each {config.workers.threads} threads and {config.workers.gpus:g} GPUs",
+        "workers": f"{workers}, each {config.workers.threads} threads and {config.workers.gpus:g} GPUs",
     }
+
+
+def _span(fewest: int, most: int) -> str:
+    return str(most) if fewest == most else f"{fewest} to {most}"

@@ -1,7 +1,6 @@
 """The configuration of a run: read strictly, joined from the rooms' own parts, saved in full."""
 
 import difflib
-import os
 import re
 import typing
 from collections.abc import Mapping, Sequence
@@ -15,6 +14,7 @@ import yaml
 from autoreg.baselines.config import TuneConfig
 from autoreg.data.dataset import DataConfig
 from autoreg.errors import ConfigError, InputError
+from autoreg.files import whole_file
 from autoreg.registration.score import ScoreConfig
 from autoreg.registration.space import SearchSpace
 from autoreg.search.controller import SearchConfig
@@ -42,6 +42,13 @@ class TrackingConfig:
     """Folder of the local store."""
     experiment: str | None = None
     """None takes the data set's name."""
+
+    def __post_init__(self) -> None:
+        if re.search(r"//[^/@]*:[^/@]*@", self.uri or ""):  # it would stand in config.yaml, result.json and MLflow
+            raise InputError(
+                "tracking.uri: expected no password in it, got one; give it by MLFLOW_TRACKING_USERNAME and "
+                "MLFLOW_TRACKING_PASSWORD (a database's by its own password file)"
+            )
 
 
 @dataclass(frozen=True)
@@ -92,9 +99,8 @@ def config_to_dict(config: Config) -> dict[str, Any]:
 
 def write_yaml(path: Path, values: Mapping[str, Any]) -> None:
     """Write plain values, whole or not at all, keys in their order."""
-    temporary = path.with_suffix(path.suffix + ".tmp")
-    temporary.write_text(yaml.safe_dump(dict(values), sort_keys=False), encoding="utf-8")
-    os.replace(temporary, path)
+    with whole_file(path) as file:
+        file.write(yaml.safe_dump(dict(values), sort_keys=False).encode())
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
@@ -145,7 +151,10 @@ def _override(values: dict[str, Any], text: str) -> None:
         values = values.setdefault(parent, {})
         if not isinstance(values, dict):
             raise ConfigError(f"--set {text}: {parent} is not a group of keys")
-    values[last] = _parse(value)
+    try:
+        values[last] = _parse(value)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"--set {text}: not a value in YAML: {' '.join(str(error).split())}") from error
 
 
 def _check_keys(values: Any, kind: Any, where: str, prefix: str) -> None:

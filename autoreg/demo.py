@@ -10,7 +10,7 @@ from autoreg.choice import choose
 from autoreg.config import Config, config_from_dict, read_yaml, shipped
 from autoreg.data.synthetic import make_phantoms
 from autoreg.reporting.watch import Watch
-from autoreg.search.run import read_result
+from autoreg.search.run import is_finished
 
 SUBJECTS = 20
 
@@ -29,7 +29,7 @@ def tell(output: Path, *, seed: int, watch: Watch) -> Path:
 
     say("2/6 search: architecture and loss weights together with the weights, on Ray")
     searched = output / "search"
-    if not _finished(searched):
+    if not is_finished(searched):
         experiment.search(config, dataset=dataset, output=searched, resume=True, watch=watch)
 
     say("3/6 train: the found network from scratch")
@@ -40,7 +40,7 @@ def tell(output: Path, *, seed: int, watch: Watch) -> Path:
 
     say(f"5/6 manual tuning: {config.tune.trials} trainings chosen by Optuna")
     tuned = output / "optuna"
-    if not _finished(tuned):
+    if not is_finished(tuned):
         experiment.tune(config, dataset=dataset, output=tuned, resume=True, watch=watch)
     experiment.evaluate(tuned, dataset=dataset, watch=watch)
 
@@ -69,11 +69,7 @@ def _trained(
     network: str | None = None,
 ) -> Path:
     choice = choose(config, search_folder=search_folder, network=network)
-    if not _finished(output):
+    if not is_finished(output):
         experiment.train(config, choice, dataset=dataset, output=output, resume=True, watch=watch)
     experiment.evaluate(output, dataset=dataset, watch=watch)
     return output
-
-
-def _finished(folder: Path) -> bool:
-    return (folder / "result.json").exists() and read_result(folder)["status"] == "finished"

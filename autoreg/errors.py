@@ -36,6 +36,14 @@ class WorkerError(AutoRegError):
     """A worker was lost or failed; the message names worker, task and cause."""
 
 
+class MemoryExhaustedError(WorkerError):
+    """A worker had too little memory for its share of a batch."""
+
+
+class StorageError(AutoRegError):
+    """A file could not be written, on a full disk for example; what was there before is untouched."""
+
+
 class EstimatorError(AutoRegError):
     """A hypergradient estimator is not valid where it was asked; the message says what it needs."""
 

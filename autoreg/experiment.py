@@ -27,9 +27,10 @@ from autoreg.registration.refine import register_refined, unsupervised
 from autoreg.reporting.compare import compare_runs
 from autoreg.reporting.watch import Watch
 from autoreg.search.controller import SearchDriver
+from autoreg.search.faults import Place
 from autoreg.search.finalists import Finalist, loss_weights_around
 from autoreg.search.front import front_candidates
-from autoreg.search.rounds import run_rounds
+from autoreg.search.rounds import run_rounds, survive
 from autoreg.search.run import Run, open_run, read_result
 from autoreg.search.training import TrainDriver
 from autoreg.setting import Setting, open_pool, open_setting, search_spec, training_spec
@@ -60,11 +61,14 @@ def search(
         write_yaml(output / "config.yaml", run.plan.config)
         run.tracker.tags({"roles_shared": "; ".join(roles.notes) or "none"})
         with open_pool(spec, config, run.journal.ledger.heartbeat) as pool:
-            driver.prepare(pool, setting.image_shape)
-            run_rounds(driver, pool, run.journal, resume=resume)
+            fresh, survived = (
+                Place(0, None, pool.shares),
+                partial(survive, pool=pool, journal=run.journal, phase="search"),
+            )
+            survived(lambda place: driver.prepare(pool, setting.image_shape), fresh, key="costs")
+            last = run_rounds(driver, pool, run.journal, resume=resume)
             if config.search.removal:
-                with run.journal.ledger.work(driver.phase, "importances", pool.count, device=pool.device):
-                    driver.weigh(pool)
+                survived(lambda place: driver.weigh(pool), last, key="importances")
         brief = replace(config.train, steps=config.search.finalist_steps, evaluate_every=config.search.finalist_steps)
 
         def brief_training(finalist: Finalist, folder: Path, name: str) -> None:
@@ -222,8 +226,8 @@ def train_trial(
     config = config_from_dict(setup["config"], "study")
     config = replace(
         config,
-        train=replace(config.train, learning_rate=parameters[LEARNING_RATE]),
-        workers=replace(config.workers, local=True, count=1),
+        train=replace(config.train, learning_rate=parameters[LEARNING_RATE], step_backs=0),
+        workers=replace(config.workers, local=True, count=1, min=None, max=None),
     )
     setting = open_setting(config, setup["dataset"])
     space = load_space(config.space, dims=setting.dims)

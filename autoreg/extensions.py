@@ -1,7 +1,7 @@
-"""A user's own primitives, matches and loss terms, from files that the user names on the command line.
+"""A user's own primitives, matches, cells and loss terms, from files that the user names on the command line.
 
-Such a file is ordinary Python and calls `register_primitive`, `register_match`, `register_similarity` or
-`register_smoothness`. Only the command line and the calling program name one: a configuration, a search space or a
+Such a file is ordinary Python and calls `register_primitive`, `register_match`, `register_cell`, `register_similarity`
+or `register_smoothness`. Only the command line and the calling program name one: a configuration, a search space or a
 model that came from elsewhere can not run code.
 """
 

@@ -11,7 +11,7 @@ from autoreg.errors import AutoRegError, DivergedError
 from autoreg.reporting.figures import front_figure
 from autoreg.search.finalists import Finalist
 from autoreg.search.front import on_front
-from autoreg.search.run import Run, read_result
+from autoreg.search.run import Run, is_finished, read_result
 
 BriefTraining = Callable[[Finalist, Path, str], None]
 """Trains a finalist into a folder, or what is left of it; the last argument is what to call it."""
@@ -92,13 +92,9 @@ def _play(
 
 
 def _played(finalist: Finalist, folder: Path, brief_training: BriefTraining, name: str) -> dict[str, Any]:
-    if not _finished(folder):
+    if not is_finished(folder):
         try:
             brief_training(finalist, folder, name)
         except DivergedError as error:
             return {"score": None, "diverged": str(error)}
     return read_result(folder)["metrics"]
-
-
-def _finished(folder: Path) -> bool:
-    return (folder / "result.json").exists() and read_result(folder)["status"] == "finished"

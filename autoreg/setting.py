@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -75,9 +75,8 @@ def open_setting(config: Config, dataset: str | Path | None) -> Setting:
 
 def search_spec(config: Config, setting: Setting, space: SearchSpace, roles: Roles) -> WorkerSpec:
     """Workers of a search: the supernet or the network whose loss weights are searched, and pairs for each level."""
-    network = {"supernet": {"architecture": asdict(space.architecture), "primitives": space.primitives}}
-    if config.search.network:
-        network = space.named_network(config.search.network)
+    by_name = config.search.network
+    network = space.named_network(by_name) if by_name else {"supernet": space.choices.to_dict()}
     samplers = Samplers(
         weights=PairSampler(setting.dataset, roles.weights, seed=config.seed),
         architecture=PairSampler(setting.dataset, roles.architecture, seed=config.seed + 1),
@@ -92,8 +91,10 @@ def search_spec(config: Config, setting: Setting, space: SearchSpace, roles: Rol
         batch_size=config.search.batch_size,
         seed=config.seed,
         relaxation=config.search.relaxation,
+        activation=config.search.activation,
         upper_level=config.search.upper_level,
         extensions=loaded_extensions(),
+        average_every=config.workers.average_every,
         threads=config.workers.threads,
     )
 
@@ -113,6 +114,7 @@ def training_spec(
         seed=config.seed,
         augment=config.train.augment,
         extensions=loaded_extensions(),
+        average_every=config.workers.average_every,
         threads=config.workers.threads,
     )
 
@@ -124,12 +126,12 @@ def open_pool(spec: WorkerSpec, config: Config, heartbeat: Any) -> Iterator[Pool
     Raises:
         ConfigError: more workers than pairs in a batch.
     """
-    if spec.batch_size < config.workers.count:
-        raise ConfigError(
-            f"workers.count: expected at most {spec.batch_size} (pairs of a batch), got {config.workers.count}"
-        )
+    most = config.workers.most
+    if spec.batch_size < most:
+        name = "count" if config.workers.max is None else "max"
+        raise ConfigError(f"workers.{name}: expected at most {spec.batch_size} (pairs of a batch), got {most}")
     if config.workers.local:
-        pool: Pool = LocalPool(spec)
+        pool: Pool = LocalPool(spec, shares=most)
     else:
         from autoreg.workers.ray_pool import RayPool  # Ray takes a second to import
 

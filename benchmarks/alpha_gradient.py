@@ -38,8 +38,8 @@ class Bench:
 
     def __init__(self, worker: Worker, weights: Tensor, alpha: Tensor, steps: int) -> None:
         self.problem, self.lower, self.weights, self.alpha, self.batch = (
-            worker.problem,
-            worker.lower,
+            worker.shares[0].problem,
+            worker.shares[0].lower,
             weights,
             alpha,
             steps,
@@ -114,7 +114,7 @@ def main() -> None:
         setting = open_setting(config, dataset)
         space = load_space(config.space, dims=setting.dims)
         weights = LossWeights([term.weight_range for term in space.terms]).values().float()
-        alpha = torch.zeros(len(space.architecture.edges()), len(space.primitives))
+        alpha = torch.where(torch.from_numpy(space.choices.there), 0.0, -torch.inf)
         table = {
             steps: errors(Bench(Worker(search_spec(config, setting, space, setting.roles(0))), weights, alpha, steps))
             for steps in given.steps

@@ -1,4 +1,4 @@
-"""Your own primitive, match and loss term: a file like this, named on the command line.
+"""Your own primitive, match, cell and loss terms: a file like this, named on the command line.
 
     autoreg --extension examples/own_primitive.py search --set space=examples/own_space.yaml --dataset data/dataset.json
 
@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from autoreg.losses import register_similarity, register_smoothness
-from autoreg.networks import register_match, register_primitive
+from autoreg.networks import register_cell, register_match, register_primitive
 
 
 @register_primitive("blur3")
@@ -24,6 +24,22 @@ def blur(dims: int, c_in: int, c_out: int, *, stride: int) -> nn.Module:
 def product(fixed: Tensor, moving: Tensor) -> Tensor:
     """Fixed features, and where both agree."""
     return torch.cat([fixed, fixed * moving], dim=1)
+
+
+@register_cell("residual")
+class Residual(nn.Module):
+    """A chain in which each edge adds to what came before, wherever channels agree."""
+
+    def __init__(self, edges: list[nn.Module]) -> None:
+        super().__init__()
+        self.first, self.others = edges[0], nn.ModuleList(edges[1:])
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.first(x)
+        for edge in self.others:
+            out = edge(x)
+            x = x + out if out.shape == x.shape else out
+        return x
 
 
 @register_similarity("absolute")

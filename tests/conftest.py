@@ -54,6 +54,34 @@ def tiny_spec(smoke_setting):
 
 
 @pytest.fixture(scope="session")
+def flat_phantoms(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """dataset.json of eight subjects in 2-D: where the way matters and the volumes do not."""
+    from autoreg.data.synthetic import make_phantoms
+
+    return make_phantoms(tmp_path_factory.mktemp("flat"), subjects=8, shape=(32, 32), seed=0)
+
+
+@pytest.fixture(scope="session")
+def flat_setting(flat_phantoms: Path):
+    """As `smoke_setting`, in 2-D."""
+    from autoreg.config import load_config, load_space, shipped
+    from autoreg.setting import open_setting
+
+    config = load_config(shipped("launchers") / "configs" / "smoke.yaml")
+    setting = open_setting(config, flat_phantoms)
+    return config, setting, load_space(config.space, dims=setting.dims)
+
+
+@pytest.fixture(scope="session")
+def flat_spec(flat_setting):
+    """Workers of a small search in 2-D."""
+    from autoreg.setting import search_spec
+
+    config, setting, space = flat_setting
+    return search_spec(config, setting, space, setting.roles(0))
+
+
+@pytest.fixture(scope="session")
 def training_spec_(smoke_setting):
     """Workers of a small training."""
     from dataclasses import asdict

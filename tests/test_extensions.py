@@ -1,4 +1,4 @@
-"""A user's own primitive, match and loss terms, from a file outside the package."""
+"""A user's own primitive, match, cell and loss terms, from a file outside the package."""
 
 import json
 import subprocess
@@ -33,7 +33,7 @@ def test_the_example_searches_on_ray_workers_and_its_model_registers(phantoms, t
     assert set(result["loss_weights"]) == {"absolute", "size", "smoothness"}
     assert result["extensions"] == [str(EXTENSION)]
     genotype = (tmp_path / "search" / "genotype.yaml").read_text()
-    assert "match: product" in genotype
+    assert "match: product" in genotype and "cell: residual" in genotype
 
     finalist = tmp_path / "search" / "finalists" / "by-alpha" / "model.pt"
     images = sorted((phantoms.parent / "images").glob("*.nii.gz"))[:2]
@@ -41,6 +41,30 @@ def test_the_example_searches_on_ray_workers_and_its_model_registers(phantoms, t
     autoreg("--extension", EXTENSION, "register", finalist, *images, *warped)
     error = autoreg("register", finalist, *images, *warped, code=2)
     assert "'product'" in error or "blur3" in error
+
+
+OWN = """
+import sys, torch
+from autoreg.config import load_space
+from autoreg.extensions import load_extensions
+from autoreg.networks import RELAXATIONS, Genotype, Supernet
+
+load_extensions([sys.argv[1]])
+choices = load_space(sys.argv[2], dims=2).choices
+pair = torch.rand(2, 1, 1, 16, 24)
+alpha = torch.where(torch.from_numpy(choices.there), 0.0, -torch.inf)
+mixed = Supernet(choices)(*pair, RELAXATIONS["softmax"](alpha, torch.Generator()))
+genotype = Genotype.from_dict(choices.genotype([0] * len(choices.rows)).to_dict())
+network = genotype.build()
+print(genotype.architecture.cell, type(network.features[0]).__name__, genotype.architecture.deformation_channels)
+print([*mixed.displacement.shape] == [*network(*pair).displacement.shape] == [1, 2, 16, 24])
+"""
+
+
+def test_the_example_is_searched_and_decoded_with_structure():
+    command = [sys.executable, "-c", OWN, str(EXTENSION), str(SPACE)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert done.stdout.splitlines() == ["residual Residual (8, 4, 4)", "True"], done.stderr
 
 
 def test_without_the_file_its_names_are_unknown(phantoms, tmp_path):

@@ -20,7 +20,7 @@ class TuneConfig:
     """Stop poor trials early (ASHA)."""
     primitives: str = "fixed"
     """What else a trial chooses: nothing (`fixed`, `network` is trained), `one` primitive for all edges, or one for
-    `each` edge."""
+    `each` edge, and the structure where the space searches it."""
     network: str = "all-conv3"
     sampler: str = "tpe"
     """`tpe`, or `random` for random search."""

@@ -10,6 +10,7 @@ from autoreg.registration.space import SearchSpace
 
 LEARNING_RATE = "learning_rate"
 PRIMITIVE = "primitive"
+STRUCTURE = "structure"
 LAMBDA = "lambda."
 
 Parameters = dict[str, float | str]
@@ -24,7 +25,9 @@ def study_ranges(space: SearchSpace, *, primitives: str) -> dict[str, BaseDistri
     for term in space.terms:
         if not term.reference:
             ranges[LAMBDA + term.name] = FloatDistribution(term.low, term.high, log=True)
-    return ranges | {name: CategoricalDistribution(space.primitives) for name in _choices(space, primitives)}
+    return ranges | {
+        name: CategoricalDistribution(options) for name, (options, _) in _choices(space, primitives).items()
+    }
 
 
 def first_parameters(space: SearchSpace, *, learning_rate: float, primitives: str) -> Parameters:
@@ -32,7 +35,7 @@ def first_parameters(space: SearchSpace, *, learning_rate: float, primitives: st
     low, high = space.learning_rate
     first: Parameters = {LEARNING_RATE: min(max(learning_rate, low), high)}
     first |= {LAMBDA + term.name: term.start for term in space.terms if not term.reference}
-    return first | {name: usual_primitive(space.primitives) for name in _choices(space, primitives)}
+    return first | {name: usual for name, (_, usual) in _choices(space, primitives).items()}
 
 
 def loss_weights(parameters: Mapping[str, Any], space: SearchSpace) -> dict[str, float]:
@@ -41,15 +44,25 @@ def loss_weights(parameters: Mapping[str, Any], space: SearchSpace) -> dict[str,
 
 
 def network(parameters: Mapping[str, Any], space: SearchSpace, name: str) -> dict[str, Any]:
-    """The network that a trial trains: of the primitives it chose, or the network called `name`."""
-    edges = [edge.name for edge in space.architecture.edges()]
-    chosen = {edge: parameters.get(f"{PRIMITIVE}.{edge}", parameters.get(PRIMITIVE)) for edge in edges}
-    if None not in chosen.values():
-        return {"genotype": Genotype(space.architecture, {k: str(v) for k, v in chosen.items()}).to_dict()}
+    """The network that a trial trains: of the options it chose, or the network called `name`."""
+    if PRIMITIVE in parameters:
+        return {"genotype": Genotype.uniform(space.architecture, str(parameters[PRIMITIVE])).to_dict()}
+    names, rows = _each(space), space.choices.rows
+    if all(name in parameters for name in names):
+        chosen = [row.options.index(str(parameters[name])) for name, row in zip(names, rows, strict=True)]
+        return {"genotype": space.choices.genotype(chosen).to_dict()}
     return space.named_network(name)
 
 
-def _choices(space: SearchSpace, primitives: str) -> list[str]:
-    """Parameters that name a primitive: none, one for all edges, or one an edge."""
-    each = [f"{PRIMITIVE}.{edge.name}" for edge in space.architecture.edges()]
-    return {"fixed": [], "one": [PRIMITIVE], "each": each}[primitives]
+def _choices(space: SearchSpace, primitives: str) -> dict[str, tuple[tuple[str, ...], str]]:
+    """Parameter -> its options and the usual one: none, the primitive of all edges, or every choice of the search."""
+    if primitives == "one":
+        return {PRIMITIVE: (space.primitives, usual_primitive(space.primitives))}
+    rows = zip(_each(space), space.choices.rows, space.choices.usual(), strict=True)
+    return {} if primitives == "fixed" else {name: (row.options, row.options[usual]) for name, row, usual in rows}
+
+
+def _each(space: SearchSpace) -> list[str]:
+    """Parameters of every choice, in alpha's order."""
+    edges = len(space.choices.edges)
+    return [f"{PRIMITIVE if i < edges else STRUCTURE}.{row.name}" for i, row in enumerate(space.choices.rows)]

@@ -1,6 +1,5 @@
 """The study's record: what each trial was given and what came of it. A study continues from this file alone."""
 
-import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -10,6 +9,7 @@ import pandas as pd
 
 from autoreg.baselines.ranges import Parameters
 from autoreg.errors import InputError
+from autoreg.files import whole_file
 
 RUNNING, FINISHED, STOPPED, DIVERGED, FAILED = "running", "finished", "stopped", "diverged", "failed"
 """Status of a trial: under way, trained to the end, ended early for its score, not finite, lost for another reason."""
@@ -66,12 +66,8 @@ class Record:
     def write(self, row: TrialRow) -> None:
         """Keep a row, on disk before this returns; it replaces the trial's earlier one."""
         self.rows[row.trial] = row
-        temporary = self._path.with_suffix(".tmp")
-        with temporary.open("wb") as file:
+        with whole_file(self._path) as file:
             self.to_frame().to_parquet(file, index=False)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(self._path)
 
     def ended(self) -> list[TrialRow]:
         """Trials that need no more work, by number."""

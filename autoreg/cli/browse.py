@@ -1,10 +1,12 @@
 """Results, for people."""
 
+import ipaddress
 from pathlib import Path
 
 import click
 
 from autoreg.cli.options import PATH, announce, output_option
+from autoreg.errors import InputError
 
 
 @click.command()
@@ -53,8 +55,14 @@ def status(folder: Path) -> None:
 @click.command()
 @click.option("--home", type=PATH, default=Path("runs"), show_default=True, help="Folder of the local store.")
 @click.option("--port", type=int, default=5000, show_default=True)
-def ui(home: Path, port: int) -> None:
-    """Browse runs in MLflow's own pages, on this machine only.
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option(
+    "--allow-public",
+    metavar="PROTECTION",
+    help="What keeps strangers out, for a --host that others reach: MLflow itself asks nobody for a password.",
+)
+def ui(home: Path, port: int, host: str, allow_public: str | None) -> None:
+    """Browse runs in MLflow's own pages, on this machine only unless told otherwise.
 
     \b
     Example:
@@ -62,7 +70,21 @@ def ui(home: Path, port: int) -> None:
     """
     from autoreg.tracking.mlflow_tracker import serve
 
-    serve(home, port=port)
+    serve(home, port=port, host=_listening(host, allow_public))
+
+
+def _listening(host: str, protection: str | None) -> str:
+    """Raises InputError for an address that others reach, without a word on what protects it."""
+    try:
+        local = ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        local = host == "localhost"
+    if local or (protection and protection.strip()):
+        return host
+    raise InputError(
+        f"--host: expected a loopback address, got {host}, which others reach: they could read and change all runs; "
+        "behind a firewall or a proxy with a password say so: --allow-public 'proxy with a password'"
+    )
 
 
 COMMANDS = (

@@ -1,5 +1,6 @@
 """NIfTI files in and out; the only module that knows nibabel."""
 
+import math
 import zlib
 from pathlib import Path
 
@@ -11,6 +12,8 @@ from nibabel.spatialimages import HeaderDataError
 from autoreg.errors import DataError
 
 _UNREADABLE = (OSError, EOFError, ValueError, OverflowError, zlib.error, ImageFileError, HeaderDataError)
+_DEFLATE = 1032  # no compressed byte stands for more, so a header that claims more is wrong
+_MOST_VOXELS = 2**31
 # The format has no boolean or half type, and many readers refuse 64-bit integers.
 _WRITTEN_AS = {"bool": np.uint8, "int64": np.int32, "uint64": np.uint32, "float16": np.float32}
 
@@ -130,6 +133,7 @@ def _read(path: str | Path) -> tuple[np.ndarray, np.ndarray]:
     if kind.kind not in "iuf":
         raise DataError(f"{path}: data type: expected real numbers, got {'RGB' if kind.names else kind}")
     shape = _space_shape(path, image.shape)
+    _require_room(path, image, kind.itemsize)
     try:
         values = np.asanyarray(image.dataobj)
     except _UNREADABLE as error:
@@ -144,6 +148,18 @@ def _space_shape(path: str | Path, shape: tuple[int, ...]) -> tuple[int, ...]:
     if len(space) not in (2, 3) or 0 in space:
         raise DataError(f"{path}: shape: expected a 2-D or 3-D volume, got shape {shape}")
     return space
+
+
+def _require_room(path: str | Path, image: nib.Nifti1Pair, itemsize: int) -> None:
+    """What a header claims is checked before memory is taken for it."""
+    voxels = math.prod(int(n) for n in image.shape)
+    data = Path(str(image.file_map["image"].filename))
+    size = data.stat().st_size if data.exists() else 0
+    if voxels > _MOST_VOXELS or voxels * itemsize > size * (_DEFLATE if data.suffix == ".gz" else 1):
+        raise DataError(
+            f"{path}: shape: expected what the file can hold and at most {_MOST_VOXELS} voxels, got {image.shape} of "
+            f"{itemsize} bytes each in a file of {size} bytes"
+        )
 
 
 def _affine(path: str | Path, image: nib.Nifti1Pair) -> np.ndarray:

@@ -8,6 +8,7 @@ import hashlib
 import json
 import os
 import re
+import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,7 +19,8 @@ import pyarrow as pa
 from autoreg.data.dataset import DataConfig, Dataset
 from autoreg.data.prepare import load_volume
 from autoreg.data.volume import Volume
-from autoreg.errors import DataError
+from autoreg.errors import DataError, StorageError
+from autoreg.files import whole_file
 
 _FORMAT = 1  # raise it when what is stored changes, so that old files are not used
 _SCHEMA = pa.schema(
@@ -97,6 +99,29 @@ def build_cache(dataset: Dataset, config: DataConfig) -> Path:
     except OSError as error:
         raise DataError(f"{path}: cache: cannot be written: {_one_line(error)}") from error
     return path
+
+
+def node_copy(path: str | Path) -> Path:
+    """The cache file, or its copy in the folder AUTOREG_NODE_CACHE of this node, made when it is not there yet.
+
+    Workers map the file into memory and read it in every step: from a node's own disk, where the shared one is slow.
+
+    Raises:
+        DataError: it cannot be copied.
+    """
+    folder = os.environ.get("AUTOREG_NODE_CACHE")
+    if not folder:
+        return Path(path)
+    source, copy = Path(path), Path(folder).expanduser() / Path(path).name
+    try:
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        with _locked(copy.with_suffix(".lock")):
+            if not copy.exists():
+                with whole_file(copy) as file, source.open("rb") as shared:
+                    shutil.copyfileobj(shared, file, 2**24)
+    except (OSError, StorageError) as error:
+        raise DataError(f"{copy}: cache of this node: cannot be copied from {path}: {_one_line(error)}") from error
+    return copy
 
 
 def _cache_folder(config: DataConfig) -> Path:

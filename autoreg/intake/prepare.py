@@ -1,7 +1,6 @@
 """`autoreg data prepare`: all volumes on one grid, in one range of intensities, aligned to one subject."""
 
 import json
-import os
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from autoreg.data.dataset import SPLITS, Dataset, load_dataset
 from autoreg.data.entries import EXPLICIT, Entry
 from autoreg.data.nifti import read_image, read_labels, write_nifti
 from autoreg.errors import DataError, InputError
+from autoreg.files import whole_file
 from autoreg.intake.grid import common_grid
 from autoreg.metrics import dice
 from autoreg.transforms.apply import resample
@@ -252,10 +252,5 @@ def _told(record: dict[str, Any], grid: Geometry, output: Path) -> dict[str, Any
 
 
 def _write_json(path: Path, content: dict[str, Any]) -> None:
-    """Whole or not at all."""
-    temporary = path.with_suffix(".tmp")
-    try:
-        temporary.write_text(json.dumps(content, indent=1) + "\n")
-        os.replace(temporary, path)
-    except OSError as error:
-        raise DataError(f"{path}: file: cannot be written: {error.strerror}") from error
+    with whole_file(path) as file:
+        file.write(json.dumps(content, indent=1).encode() + b"\n")

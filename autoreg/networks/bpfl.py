@@ -90,12 +90,11 @@ class BPFL(nn.Module):
     def forward(self, fixed: Image, moving: Image, seeds: Sequence[int] = ()) -> Registration:
         """Images (b, 1, *s) in 0..1 whose sizes divide by `multiple`; in training with a seed a pair."""
         of_fixed, of_moving = (self._distributions(side) for side in self.pyramid.extract(fixed, moving))
-        shape = tuple(fixed.shape[2:])
         if not seeds:
-            return self.pyramid.deform([g.mean for g in of_fixed], [g.mean for g in of_moving], shape)
+            return self.pyramid.deform([fixed, *(g.mean for g in of_fixed)], [moving, *(g.mean for g in of_moving)])
         noise = [torch.Generator().manual_seed(seed) for seed in seeds]
         samples = [[g.sample(noise) for g in side] for side in (of_fixed, of_moving)]
-        registration = self.pyramid.deform(samples[0], samples[1], shape)
+        registration = self.pyramid.deform([fixed, *samples[0]], [moving, *samples[1]])
         return registration._replace(own=self._own_terms(of_fixed, of_moving, registration.levels))
 
     def _distributions(self, features: Sequence[Image]) -> list[Gaussian]:

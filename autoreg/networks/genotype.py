@@ -1,16 +1,19 @@
 """The choice on every edge, to and from plain dictionaries (YAML), and the network derived from it."""
 
 import difflib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
-from typing import Any
+from typing import Any, TypeVar
 
 from torch import nn
 
 from autoreg.errors import SearchSpaceError
-from autoreg.networks.architecture import Architecture, Edge
+from autoreg.networks.architecture import Architecture
+from autoreg.networks.cells import Edge
 from autoreg.networks.primitives import PRIMITIVES, make_primitive
 from autoreg.networks.registration import RegistrationNetwork
+
+T = TypeVar("T")
 
 
 def check_primitive(name: str, where: str) -> str:
@@ -49,15 +52,9 @@ class Genotype:
         """The same primitive on every edge (all-conv1, all-conv3, all-conv7)."""
         return cls(architecture, {edge.name: primitive for edge in architecture.edges()})
 
-    @classmethod
-    def of_choices(cls, architecture: Architecture, primitives: Sequence[str], chosen: Sequence[int]) -> "Genotype":
-        """From a primitive's number for every edge, in the order of `architecture.edges()`."""
-        names = [edge.name for edge in architecture.edges()]
-        return cls(architecture, {name: primitives[i] for name, i in zip(names, chosen, strict=True)})
-
     def to_dict(self) -> dict[str, Any]:
         """Plain values for YAML; `from_dict` gives the same genotype back."""
-        architecture = {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self.architecture).items()}
+        architecture = {k: _lists(v) for k, v in asdict(self.architecture).items()}
         return {"architecture": architecture, "edges": dict(self.edges)}
 
     @classmethod
@@ -82,16 +79,26 @@ class Genotype:
 
 def architecture_from_dict(values: Mapping[str, Any]) -> Architecture:
     """An architecture from plain values. Raises SearchSpaceError naming an unknown key or a wrong value."""
+    return fields_from_dict("architecture", Architecture, values)
+
+
+def fields_from_dict(where: str, kind: type[T], values: Mapping[str, Any]) -> T:
+    """A dataclass from plain values, lists as tuples. Raises SearchSpaceError naming an unknown key, a wrong value."""
     if not isinstance(values, Mapping):
-        raise SearchSpaceError(f"architecture: expected keys and values, got {values!r}")
-    known = [f.name for f in fields(Architecture)]
+        raise SearchSpaceError(f"{where}: expected keys and values, got {values!r}")
+    known = [f.name for f in fields(kind)]  # type: ignore[arg-type]
     for key in values:
         if key not in known:
-            raise SearchSpaceError(
-                f"architecture: unknown key {key!r}{_nearest(key, known)}; known: {', '.join(known)}"
-            )
-    plain: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
+            raise SearchSpaceError(f"{where}: unknown key {key!r}{_nearest(key, known)}; known: {', '.join(known)}")
     try:
-        return Architecture(**plain)
+        return kind(**{k: _tuples(v) for k, v in values.items()})
     except TypeError as error:
-        raise SearchSpaceError(f"architecture: {error}") from error
+        raise SearchSpaceError(f"{where}: {error}") from error
+
+
+def _lists(value: Any) -> Any:
+    return [_lists(v) for v in value] if isinstance(value, tuple) else value
+
+
+def _tuples(value: Any) -> Any:
+    return tuple(_tuples(v) for v in value) if isinstance(value, list) else value

@@ -1,9 +1,8 @@
-"""What a deformation cell sees of two feature maps. Shapes: (b, f, *s), (b, f, *s) -> (b, channels(f), *s)."""
+"""What a deformation cell sees, by name: views of two feature maps, and what other cells and levels give it."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
 from autoreg.extensions import check_new
@@ -11,11 +10,11 @@ from autoreg.shapes import Image
 
 
 @dataclass(frozen=True)
-class Match:
-    """A way of matching."""
+class View:
+    """A way of looking at the features of both images."""
 
-    join: Callable[[Image, Image], Image]
-    """(fixed, warped moving) features -> what the cell sees."""
+    of: Callable[[Image, Image], Image]
+    """(fixed, warped moving) features, (b, f, *s) each -> (b, channels(f), *s)."""
     channels: Callable[[int], int]
     """Channels of that, for so many feature channels."""
 
@@ -25,13 +24,27 @@ def _cost(fixed: Image, moving: Image) -> Tensor:
     return (fixed - moving).abs().sum(1, keepdim=True)
 
 
-MATCHES: dict[str, Match] = {
-    "concat": Match(lambda fixed, moving: torch.cat([moving, fixed], dim=1), lambda f: 2 * f),
-    "cost": Match(lambda fixed, moving: torch.cat([_cost(fixed, moving), fixed], dim=1), lambda f: f + 1),
-    "concat+cost": Match(
-        lambda fixed, moving: torch.cat([_cost(fixed, moving), moving, fixed], dim=1), lambda f: 2 * f + 1
-    ),
+VIEWS: dict[str, View] = {
+    "moving": View(lambda fixed, moving: moving, lambda f: f),
+    "fixed": View(lambda fixed, moving: fixed, lambda f: f),
+    "cost": View(_cost, lambda f: 1),
 }
+COARSER = ("displacement", "decoded")
+"""From the next coarser level, if there is one: the displacement so far, and what its deformation cell's edges gave."""
+FINER = "finer"
+"""Features of the next finer level, warped moving and fixed, averaged to this grid; at the finest level the images."""
+
+MATCHES: dict[str, tuple[str, ...]] = {
+    "concat": ("moving", "fixed"),
+    "cost": ("cost", "fixed"),
+    "concat+cost": ("cost", "moving", "fixed"),
+}
+"""Name -> views that a deformation cell sees, in the order of their channels."""
+
+
+def known_inputs() -> tuple[str, ...]:
+    """Everything that a deformation cell may see."""
+    return (*VIEWS, *COARSER, FINER)
 
 
 def register_match(
@@ -39,13 +52,16 @@ def register_match(
 ) -> Callable[[Callable[[Image, Image], Image]], Callable[[Image, Image], Image]]:
     """Decorator: makes a function (fixed, moving features) -> (b, channels(f), *s) a `match` of architectures.
 
+    It is an input of deformation cells by the same name, too.
+
     Raises:
         ValueError: the name is taken.
     """
-    check_new("match", name, MATCHES)
+    check_new("match", name, (*MATCHES, *known_inputs()))
 
     def keep(join: Callable[[Image, Image], Image]) -> Callable[[Image, Image], Image]:
-        MATCHES[name] = Match(join, channels)
+        VIEWS[name] = View(join, channels)
+        MATCHES[name] = (name,)
         return join
 
     return keep

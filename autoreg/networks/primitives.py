@@ -6,7 +6,7 @@ Reference: Fan et al., AutoReg, arXiv:2203.06810 (the operation list); counts of
 from collections.abc import Callable, Sequence
 from functools import partial
 
-from torch import nn
+from torch import Tensor, nn
 
 from autoreg.extensions import check_new
 
@@ -20,16 +20,36 @@ def convolution(dims: int, c_in: int, c_out: int, kernel: int, **options: object
     return _CONV[dims](c_in, c_out, kernel, padding=dilation * ((kernel - 1) // 2), **options)
 
 
-class Conv(nn.Sequential):
+class Activated(nn.Sequential):
+    """Layers of which the last is LeakyReLU: what comes before it may be summed first and activated once."""
+
+    def __init__(self, *layers: nn.Module) -> None:
+        super().__init__(*layers, nn.LeakyReLU(SLOPE, inplace=True))
+
+    @property
+    def convolution(self) -> nn.Conv2d | nn.Conv3d | None:
+        """The one convolution before the activation, where that is all."""
+        first = self[0]
+        return first if len(self) == 2 and isinstance(first, (nn.Conv2d, nn.Conv3d)) else None
+
+    def forward(self, x: Tensor, inner: Tensor | None = None) -> Tensor:
+        return self[-1](self.before_activation(x, inner))
+
+    def before_activation(self, x: Tensor, inner: Tensor | None = None) -> Tensor:
+        """All but the last layer. `inner`: (c_in,) factors of inner channels that stand for input channels."""
+        for layer in list(self)[:-1]:
+            x = layer(x)
+        return x
+
+
+class Conv(Activated):
     """Convolution without bias, LeakyReLU."""
 
     def __init__(self, dims: int, c_in: int, c_out: int, *, stride: int, kernel: int) -> None:
-        super().__init__(
-            convolution(dims, c_in, c_out, kernel, stride=stride, bias=False), nn.LeakyReLU(SLOPE, inplace=True)
-        )
+        super().__init__(convolution(dims, c_in, c_out, kernel, stride=stride, bias=False))
 
 
-class SeparableConv(nn.Sequential):
+class SeparableConv(Activated):
     """Full convolution c_in x c_in, LeakyReLU, depthwise convolution, pointwise convolution, LeakyReLU.
 
     Despite its name the heaviest of its kernel size: the first convolution is dense.
@@ -41,18 +61,24 @@ class SeparableConv(nn.Sequential):
             nn.LeakyReLU(SLOPE, inplace=True),
             convolution(dims, c_in, c_in, kernel, stride=stride, groups=c_in, bias=False),
             convolution(dims, c_in, c_out, 1, bias=False),
-            nn.LeakyReLU(SLOPE, inplace=True),
         )
 
+    def before_activation(self, x: Tensor, inner: Tensor | None = None) -> Tensor:
+        dense, activation, depthwise, pointwise, _ = self
+        x = activation(dense(x))
+        return pointwise(depthwise(x if inner is None else x * over_channels(inner, x)))
 
-class DilatedConv(nn.Sequential):
+
+class DilatedConv(Activated):
     """Dilated convolution with bias, LeakyReLU."""
 
     def __init__(self, dims: int, c_in: int, c_out: int, *, stride: int, kernel: int, dilation: int = 2) -> None:
-        super().__init__(
-            convolution(dims, c_in, c_out, kernel, stride=stride, dilation=dilation, bias=True),
-            nn.LeakyReLU(SLOPE, inplace=True),
-        )
+        super().__init__(convolution(dims, c_in, c_out, kernel, stride=stride, dilation=dilation, bias=True))
+
+
+def over_channels(factors: Tensor, like: Tensor) -> Tensor:
+    """(c,) as something to multiply (b, c, *s) with."""
+    return factors.to(like).view(-1, *[1] * (like.ndim - 2))
 
 
 PRIMITIVES: dict[str, tuple[Callable[..., nn.Module], int]] = {

@@ -11,13 +11,15 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from autoreg.networks.architecture import Architecture, Edge
-from autoreg.networks.matching import MATCHES
+from autoreg.networks.architecture import Architecture
+from autoreg.networks.cells import CELLS, Edge
+from autoreg.networks.matching import COARSER, FINER, VIEWS
 from autoreg.networks.primitives import convolution
 from autoreg.shapes import Displacement, Image, Velocity
 from autoreg.spatial import compose, halve, integrate, resize_displacement, resize_image, warp
 
 EdgeFactory = Callable[[Edge], nn.Module]
+HEAD_KERNEL = 3
 
 
 class Registration(NamedTuple):
@@ -52,23 +54,32 @@ class Refine(nn.Module):
 
 
 class DeformationCell(nn.Module):
-    """Matched features of one level to a velocity, and decoder features for the finer level."""
+    """What a level sees to a velocity, and decoder features for the finer level."""
 
     def __init__(self, architecture: Architecture, level: int, make_edge: EdgeFactory) -> None:
         super().__init__()
-        self.match = MATCHES[architecture.match].join
-        self.chain = nn.Sequential(*[make_edge(edge) for edge in architecture.deformation_cell(level)])
-        self.head = convolution(architecture.dims, architecture.deformation_channels[-1], architecture.dims, 3)
+        edges = [make_edge(edge) for edge in architecture.deformation_cell(level)]
+        self.chain = CELLS[architecture.cell].build(edges)  # whatever the cell, its name in model files
+        self.head = convolution(architecture.dims, *head_channels(architecture, level), HEAD_KERNEL)
         _start_near_zero(self.head)
         self.refine = Refine(architecture.dims) if architecture.refine else nn.Identity()
         self.sums = architecture.composition == "sum"
 
-    def forward(self, fixed: Image, moving: Image, coarser: list[Tensor]) -> tuple[Velocity, Image]:
-        decoded = self.chain(torch.cat([self.match(fixed, moving), *coarser], dim=1))
+    def forward(self, seen: Image, coarser: Sequence[Tensor] = ()) -> tuple[Velocity, Image]:
+        """`coarser`: displacement and decoder features of the coarser level on this grid, where there is one."""
+        decoded = self.chain(seen)
         velocity = self.head(decoded)
         if self.sums and coarser:
             velocity = velocity + coarser[0]
         return self.refine(velocity), decoded
+
+
+def head_channels(architecture: Architecture, level: int) -> tuple[int, int]:
+    """Channels into and out of the convolution that ends a deformation cell."""
+    return architecture.channels_of_deformation(level)[-1], architecture.dims
+
+
+CellFactory = Callable[[Architecture, int, EdgeFactory], DeformationCell]
 
 
 class RegistrationNetwork(nn.Module):
@@ -77,16 +88,20 @@ class RegistrationNetwork(nn.Module):
     Args:
         architecture: structure, all but the choice on the edges.
         make_edge: gives the module of an edge: a primitive, or a mixed operation when searching.
+        make_cell: gives the deformation cell of a level; another one when structure is searched.
     """
 
-    def __init__(self, architecture: Architecture, make_edge: EdgeFactory) -> None:
+    def __init__(
+        self, architecture: Architecture, make_edge: EdgeFactory, make_cell: CellFactory = DeformationCell
+    ) -> None:
         super().__init__()
         self.architecture = architecture
         levels = range(1, architecture.levels + 1)
+        build = CELLS[architecture.cell].build
         self.features = nn.ModuleList(
-            nn.Sequential(*[make_edge(edge) for edge in architecture.feature_cell(level)]) for level in levels
+            build([make_edge(edge) for edge in architecture.feature_cell(level)]) for level in levels
         )
-        self.deformations = nn.ModuleList(DeformationCell(architecture, level, make_edge) for level in levels)
+        self.deformations = nn.ModuleList(make_cell(architecture, level, make_edge) for level in levels)
 
     @property
     def multiple(self) -> int:
@@ -95,24 +110,24 @@ class RegistrationNetwork(nn.Module):
 
     def forward(self, fixed: Image, moving: Image) -> Registration:
         """Images (b, 1, *s) in 0..1 whose sizes divide by `multiple`; displacements in voxels of their grids."""
-        return self.deform(*self.extract(fixed, moving), tuple(fixed.shape[2:]))
+        of_fixed, of_moving = self.extract(fixed, moving)
+        return self.deform([fixed, *of_fixed], [moving, *of_moving])
 
-    def deform(self, fixed: Sequence[Image], moving: Sequence[Image], shape: tuple[int, ...]) -> Registration:
-        """From the features of both images, half grid first, for images of `shape`."""
+    def deform(self, fixed: Sequence[Image], moving: Sequence[Image]) -> Registration:
+        """From both images, each followed by its features, half grid first."""
         levels: list[Displacement] = []
         coarser: list[Tensor] = []
-        for level in reversed(range(self.architecture.levels)):
-            f, m = fixed[level], moving[level]
+        for level in range(self.architecture.levels, 0, -1):
             if coarser:
-                coarser = self._to_finer(coarser, tuple(f.shape[2:]))
-                m = warp(m, coarser[0], padding="border")
-            velocity, decoded = self.deformations[level](f, m, coarser)
+                coarser = self._to_finer(coarser, tuple(fixed[level].shape[2:]))
+            seen = self._seen(level, fixed, moving, coarser)
+            velocity, decoded = self.deformations[level - 1](seen, coarser)
             displacement = integrate(velocity, steps=self.architecture.integration_steps)
             if coarser and self.architecture.composition == "compose":
                 displacement = compose(coarser[0], displacement)
             levels.insert(0, displacement)
             coarser = [displacement, decoded]
-        full = resize_displacement(levels[0], shape)
+        full = resize_displacement(levels[0], tuple(fixed[0].shape[2:]))
         if self.architecture.composition == "legacy":  # the original integrates the displacement once more
             full = integrate(full, steps=self.architecture.integration_steps)
         return Registration(full, tuple(levels))
@@ -129,6 +144,23 @@ class RegistrationNetwork(nn.Module):
             pyramid.append(features)
         halves = [f.chunk(2) for f in pyramid]
         return [h[0] for h in halves], [h[1] for h in halves]
+
+    def _seen(self, level: int, fixed: Sequence[Image], moving: Sequence[Image], coarser: Sequence[Tensor]) -> Image:
+        """All inputs of a deformation cell as channels; moving maps are warped by the displacement so far."""
+
+        def warped(image: Image) -> Image:
+            return warp(image, coarser[0], padding="border") if coarser else image
+
+        f, m = fixed[level], warped(moving[level])
+        parts: list[Image] = []
+        for name in self.architecture.inputs_of(level):
+            if name in VIEWS:
+                parts.append(VIEWS[name].of(f, m))
+            elif name == FINER:
+                parts += [warped(halve(moving[level - 1])), halve(fixed[level - 1])]
+            else:
+                parts.append(coarser[COARSER.index(name)])
+        return torch.cat(parts, dim=1)
 
     @staticmethod
     def _to_finer(coarser: list[Tensor], shape: tuple[int, ...]) -> list[Tensor]:

@@ -4,43 +4,57 @@ from collections.abc import Sequence
 
 from torch import nn
 
-from autoreg.networks.architecture import Architecture, Edge
-from autoreg.networks.mixed import Gate, MixedOp
-from autoreg.networks.registration import Registration, RegistrationNetwork
+from autoreg.networks.cells import Edge
+from autoreg.networks.choices import Choices
+from autoreg.networks.mixed import PARTIAL, Gate, MixedOp
+from autoreg.networks.registration import DeformationCell, Registration, RegistrationNetwork
+from autoreg.networks.structure import GatedCell, Masks
 from autoreg.shapes import Image
 
 
 class Supernet(nn.Module):
-    """A registration network with a mixed operation on every edge.
+    """A registration network with a mixed operation on every edge, and gates where its structure is searched.
 
     Args:
-        architecture: structure; its edges are alpha's rows.
-        primitives: names of the choices; alpha's columns.
+        choices: alpha's rows.
+        relaxation: name in `RELAXATIONS`; `partial-channel` builds narrow primitives.
+        activation: whether primitives are activated before they are summed or, where possible, after it.
     """
 
-    def __init__(self, architecture: Architecture, primitives: Sequence[str]) -> None:
+    def __init__(self, choices: Choices, *, relaxation: str = "softmax", activation: str = "inside") -> None:
         super().__init__()
-        self.primitives = tuple(primitives)
-        self.edge_names = [edge.name for edge in architecture.edges()]
+        self.choices = choices
+        largest = choices.largest
+        partial = PARTIAL if relaxation == "partial-channel" else 1
         mixed: dict[str, MixedOp] = {}
 
         def mixed_edge(edge: Edge) -> MixedOp:
-            mixed[edge.name] = MixedOp(edge, architecture.dims, self.primitives)
+            mixed[edge.name] = MixedOp(edge, largest.dims, choices.primitives, activation=activation, partial=partial)
             return mixed[edge.name]
 
-        self.network = RegistrationNetwork(architecture, mixed_edge)
-        self._mixed = [mixed[name] for name in self.edge_names]
+        self.network = RegistrationNetwork(largest, mixed_edge, GatedCell if choices.structure else DeformationCell)
+        self._mixed = {edge.name: mixed[edge.name] for edge in choices.edges}
 
     @property
     def multiple(self) -> int:
         return self.network.multiple
 
     def forward(self, fixed: Image, moving: Image, gates: Sequence[Gate]) -> Registration:
-        """Registration of a pair with the given gate on every edge (in the order of `edge_names`)."""
-        for op, gate in zip(self._mixed, gates, strict=True):
+        """Registration of a pair with the given gate of every choice, in the order of `Choices.rows`."""
+        edges = len(self._mixed)
+        for op, gate in zip(self._mixed.values(), gates[:edges], strict=True):
             op.gate = gate
+        self._put(self.choices.gating.masks(gates[edges:]))
         try:
             return self.network(fixed, moving)
         finally:
-            for op in self._mixed:
+            for op in self._mixed.values():
                 op.gate = None
+            self._put(Masks())
+
+    def _put(self, masks: Masks) -> None:
+        for name, op in self._mixed.items():
+            op.width, op.inner = masks.outputs.get(name), masks.inner.get(name)
+        for level, cell in enumerate(self.network.deformations, start=1):
+            if isinstance(cell, GatedCell):
+                cell.seen, cell.on = masks.seen.get(level), masks.on.get(level)

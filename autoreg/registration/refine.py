@@ -5,8 +5,8 @@ a stationary velocity whose exponential comes before the network's displacement:
 
     phi = phi_network o exp(K v),    u(x) = exp(K v)(x) + u_network(x + exp(K v)(x))
 
-with v on the half grid, K a smoothing kernel, by Adam from v = 0. The state with the lowest objective among those
-that fold no more than the network's own displacement is the result, so neither figure can get worse.
+with v on the half grid, K a smoothing kernel, by Adam from v = 0. A state is kept if its objective is lower than
+that of the one kept before and it folds no more, so neither figure can get worse.
 
 Reference: Balakrishnan et al. 2019, doi:10.1109/TMI.2019.2897538 (instance-specific optimisation).
 """
@@ -66,7 +66,7 @@ def refine(model: Model, batch: PairBatch, start: Displacement, *, steps: int, r
         rate: first step of Adam, in voxels of the half grid.
 
     Returns:
-        (1, d, *s): the state of lowest objective that folds no more than `start`, which may be `start` itself.
+        (1, d, *s): the last state that was kept; `start` itself if none was.
 
     Raises:
         InputError: the model's file holds no terms, or only terms that need labels or see no images.
@@ -78,14 +78,14 @@ def refine(model: Model, batch: PairBatch, start: Displacement, *, steps: int, r
     finest = any(term.level == 0 for term in objective.terms)
     registration = _moved(start, velocity, finest=finest)
     value = lambda_ @ objective.terms_of(batch, registration)
-    best, lowest, allowed = start, value.item(), folds_percent(start[batch.crop])
+    best, lowest, fewest = start, value.item(), folds_percent(start[batch.crop])
     for _ in range(steps):
         (velocity.grad,) = torch.autograd.grad(value, [velocity])
         adam.step()
         registration = _moved(start, velocity, finest=finest)
         value = lambda_ @ objective.terms_of(batch, registration)
-        if value.item() < lowest and folds_percent(registration.displacement[batch.crop]) <= allowed:
-            best, lowest = registration.displacement.detach(), value.item()
+        if value.item() < lowest and (folds := folds_percent(registration.displacement[batch.crop])) <= fewest:
+            best, lowest, fewest = registration.displacement.detach(), value.item(), folds
     return best
 
 

@@ -2,12 +2,20 @@
 
 import difflib
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, field, fields, replace
+from functools import cached_property
 from typing import Any
 
 from autoreg.errors import SearchSpaceError
 from autoreg.losses import SIMILARITIES, SMOOTHNESS
-from autoreg.networks import Architecture, architecture_from_dict, check_primitive
+from autoreg.networks import (
+    Architecture,
+    Choices,
+    Topology,
+    architecture_from_dict,
+    check_primitive,
+    topology_from_dict,
+)
 from autoreg.trilevel import WeightRange
 
 OVERLAP = "dice"
@@ -60,11 +68,17 @@ class SearchSpace:
     architecture: Architecture
     primitives: tuple[str, ...]
     terms: tuple[Term, ...]
+    topology: Topology = field(default_factory=Topology)
+    """What of the architecture's structure is searched, too."""
     learning_rate: tuple[float, float] = (1e-4, 2e-3)
     """Range of the learning rate for manual tuning."""
 
     def __post_init__(self) -> None:
         where = f"search space {self.name}"
+        try:
+            choices = self.choices
+        except SearchSpaceError as error:
+            raise SearchSpaceError(f"{where}: {error}") from error
         for name in self.primitives:
             check_primitive(name, f"{where}: primitives")
         if len(self.primitives) < 2:
@@ -75,14 +89,19 @@ class SearchSpace:
         references = [term.name for term in self.terms if term.reference]
         if len(references) != 1:
             raise SearchSpaceError(f"{where}: terms: expected one with reference: true, got {references}")
+        levels = self.topology.min_levels or choices.largest.levels
         for term in self.terms:
-            if not 0 <= term.level <= self.architecture.levels:
-                bound = self.architecture.levels
-                raise SearchSpaceError(f"{where}: terms.{term.name}.level: expected 0 to {bound}, got {term.level}")
+            if not 0 <= term.level <= levels:
+                raise SearchSpaceError(f"{where}: terms.{term.name}.level: expected 0 to {levels}, got {term.level}")
         if not _is_range(self.learning_rate):
             raise SearchSpaceError(
                 f"{where}: learning_rate: expected [low, high], 0 < low < high, got {self.learning_rate}"
             )
+
+    @cached_property
+    def choices(self) -> Choices:
+        """What a search chooses among: alpha's rows."""
+        return Choices(self.architecture, self.primitives, self.topology)
 
     def named_network(self, name: str) -> dict[str, Any]:
         """A network by name, as `networks.build_network` takes it, with this space's architecture."""
@@ -108,6 +127,7 @@ class SearchSpace:
             architecture=architecture,
             primitives=tuple(values.get("primitives") or ()),
             terms=tuple(term_from_dict(term, name) for term in terms),
+            topology=topology_from_dict(values.get("topology", {})),
             learning_rate=tuple(rate) if isinstance(rate, list) else rate,
         )
 

@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 
 from autoreg.reporting.console import as_text, cell, table
+from autoreg.reporting.documents import as_markdown
 from autoreg.reporting.figures import dice_boxes, png_bytes, quality_against_cost
 from autoreg.reporting.html import write_report
 from autoreg.reporting.notebook import picture_html
@@ -196,10 +197,7 @@ def _write(comparison: Comparison, systems: Sequence[System]) -> None:
 
 
 def _markdown(comparison: Comparison) -> str:
-    shown = comparison.shown()
-    rows = [list(shown), ["---"] * shown.shape[1], *shown.to_numpy().tolist()]
-    lines = ["| " + " | ".join(str(value).replace("|", r"\|") for value in row) + " |" for row in rows]
-    return "\n".join([*lines, "", *(f"- {line}" for line in comparison.findings()), ""])
+    return "\n".join([as_markdown(comparison.shown()), "", *(f"- {line}" for line in comparison.findings()), ""])
 
 
 def _as_json(comparison: Comparison, systems: Sequence[System]) -> dict[str, Any]:

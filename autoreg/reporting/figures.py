@@ -14,6 +14,7 @@ import torch
 from matplotlib.axes import Axes
 from matplotlib.colors import Colormap, LinearSegmentedColormap, TwoSlopeNorm
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from autoreg.spatial import jacobian_determinant
 
@@ -78,7 +79,10 @@ def _has(history: pd.DataFrame, column: str) -> bool:
 
 
 def alpha_axes(history: pd.DataFrame) -> tuple[list[str], list[str]]:
-    """Edges and primitives of the columns `alpha.<edge>.<primitive>`, in order of appearance."""
+    """Edges and primitives of the columns `alpha.<edge>.<primitive>`, in order of appearance.
+
+    Structural choices and their options, where there are, come after them.
+    """
     names = [name.removeprefix("alpha.").rpartition(".") for name in history if str(name).startswith("alpha.")]
     return list(dict.fromkeys(edge for edge, _, _ in names)), list(dict.fromkeys(p for _, _, p in names))
 
@@ -107,7 +111,8 @@ def alpha_heatmap(history: pd.DataFrame, edges: Sequence[str], primitives: Seque
     figure.colorbar(image, ax=left, label="probability (number: the choice)", shrink=0.9)
     _shade_warm_up(right, history)
     _draw_column(right, history, "alpha_entropy", color=COLOURS[0], label="mean over edges")
-    right.axhline(np.log(len(primitives)), color="#555555", linestyle="--", linewidth=1, label="undecided")
+    options = (~np.isnan(values)).sum(axis=1)
+    right.axhline(np.log(options).mean(), color="#555555", linestyle="--", linewidth=1, label="undecided")
     right.set_ylim(bottom=0)
     _plain(right, "Entropy of the architecture", x="round", y="entropy (nats)")
     _legend(right, loc="lower left")
@@ -189,6 +194,34 @@ def quality_against_cost(curves: Mapping[str, pd.DataFrame], points: pd.DataFram
     axes.set_xlim(left=0)
     _plain(axes, "Quality against cost", x=f"{unit} (search, trials and training)", y="validation Dice (0 to 1)")
     _legend(axes, loc="lower right")
+    return figure
+
+
+def cost_by_trials(manual: Mapping[str, pd.DataFrame], automatic: pd.DataFrame) -> Figure:
+    """Cost and Dice of n trials by hand and a training (lines), and of search and training (dashed), by task.
+
+    Args:
+        manual: task to a frame with n, total_device_seconds, dice.
+        automatic: a row a task: task, total_device_seconds, dice.
+    """
+    seconds = [
+        *automatic["total_device_seconds"],
+        *(s for rows in manual.values() for s in rows["total_device_seconds"]),
+    ]
+    factor, unit = cost_unit(max(seconds, default=0.0))
+    figure = _figure(9.0, 4.2)
+    for axes, column, scale, title, y in zip(
+        figure.subplots(1, 2), ("total_device_seconds", "dice"), (factor, 1.0), ("Cost", "Quality"),
+        (unit, "test Dice (0 to 1)"), strict=True,
+    ):  # fmt: skip
+        for (task, rows), colour in zip(manual.items(), cycle(COLOURS), strict=False):
+            style = {"color": colour, "linewidth": 1.8}
+            axes.plot(rows["n"], rows[column] * scale, marker="o", markersize=3.5, label=f"{task}: by hand", **style)
+            for value in automatic.loc[automatic["task"] == task, column].dropna():
+                axes.axhline(value * scale, linestyle="--", label=f"{task}: AutoReg", **style)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        _plain(axes, title, x="trials by hand before the training", y=y)
+        _legend(axes, loc="best")
     return figure
 
 

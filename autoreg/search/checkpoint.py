@@ -1,7 +1,8 @@
-"""State of a run on disk: written whole or not at all, the last few kept, read without unpickling."""
+"""State of a run on disk: written whole or not at all, the last few kept, checked and read without unpickling."""
 
+import hashlib
+import io
 import logging
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,29 +11,27 @@ import numpy as np
 import torch
 
 from autoreg.errors import InputError
+from autoreg.files import whole_file
 
 logger = logging.getLogger(__name__)
 _NAME = "round_{:06d}.pt"
+_MARK = b"sha256:"
+_END = len(_MARK) + hashlib.sha256().digest_size
 
 
 def save_checkpoint(folder: Path, finished_rounds: int, state: dict[str, Any], *, keep: int) -> Path:
     """Write the state after `finished_rounds` rounds; older files beyond `keep` are removed afterwards.
 
     Raises:
-        OSError: when the disk is full; the earlier checkpoints are untouched.
+        StorageError: when the disk is full; the earlier checkpoints are untouched.
     """
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / _NAME.format(finished_rounds)
-    temporary = path.with_suffix(".tmp")
-    try:
-        with temporary.open("wb") as file:
-            torch.save(_convert(state, _to_torch), file)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+    content = io.BytesIO()
+    torch.save(_convert(state, _to_torch), content)
+    with whole_file(path) as file:
+        file.write(content.getbuffer())
+        file.write(_MARK + hashlib.sha256(content.getbuffer()).digest())
     for old in sorted(folder.glob("round_*.pt"))[:-keep]:
         old.unlink()
     return path
@@ -47,12 +46,21 @@ def load_checkpoint(folder: Path) -> dict[str, Any] | None:
     found = sorted(folder.glob("round_*.pt"), reverse=True)
     for path in found:
         try:
-            return _convert(torch.load(path, weights_only=True, map_location="cpu"), _to_numpy)
-        except Exception as error:  # a torn file fails in many ways; the next older one may be whole
-            logger.warning("%s: unreadable checkpoint (%s); trying the one before", path, type(error).__name__)
+            return _read(path)
+        except Exception as error:  # a bad file fails in many ways; the next older one may be whole
+            logger.warning("%s: unreadable checkpoint (%s); trying the one before", path, error)
     if found:
         raise InputError(f"{folder}: none of {len(found)} checkpoints can be read")
     return None
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """Raises ValueError when the content is not what was written: torch itself overlooks a flipped bit."""
+    content = path.read_bytes()
+    content, end = content[:-_END], content[-_END:]
+    if end != _MARK + hashlib.sha256(content).digest():
+        raise ValueError("checksum differs: cut short or changed")
+    return _convert(torch.load(io.BytesIO(content), weights_only=True, map_location="cpu"), _to_numpy)
 
 
 def _convert(value: Any, leaf: Callable[[Any], Any]) -> Any:

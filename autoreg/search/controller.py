@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from autoreg.errors import InputError
-from autoreg.networks import RELAXATIONS, Genotype, check_network, usual_primitive
+from autoreg.networks import ACTIVATIONS, RELAXATIONS, Genotype, check_network
 from autoreg.registration.space import SearchSpace
 from autoreg.search.budget import Budget
 from autoreg.search.finalists import Finalist, architectures
@@ -33,10 +33,15 @@ class SearchConfig:
     """Weight steps of a round; one alpha step and one lambda step follow them."""
     batch_size: int = 2
     """Pairs of a weight step, over all workers."""
+    step_backs: int = 3
+    """Divergences that are answered by going back a round and halving the weights' steps."""
     learning_rate: float = 1e-3
     network: str | None = None
     """A network by name whose loss weights alone are searched; none searches the space's architecture, too."""
     relaxation: str = "softmax"
+    """How the choice on an edge is mixed: `softmax`, `single-path` or `partial-channel`."""
+    activation: str = "inside"
+    """Primitives are activated each (`inside`), or together after their sum, with kernels merged (`after_sum`)."""
     upper_level: int = 1
     """Grid of the loss weights' objective: 0 the image's, 1 the half grid."""
     upper: UpperConfig = field(default_factory=UpperConfig)
@@ -75,6 +80,8 @@ class SearchConfig:
             raise InputError(f"search.warmup_rounds: expected 0 to {self.rounds} (rounds), got {self.warmup_rounds}")
         if self.relaxation not in RELAXATIONS:
             raise InputError(f"search.relaxation: expected one of {', '.join(RELAXATIONS)}, got {self.relaxation!r}")
+        if self.activation not in ACTIVATIONS:
+            raise InputError(f"search.activation: expected one of {', '.join(ACTIVATIONS)}, got {self.activation!r}")
         if self.network:
             check_network(self.network, "search.network")
             if self.upper.levels == "alpha" or self.pareto or self.limits:
@@ -82,11 +89,15 @@ class SearchConfig:
                     f"search.network: expected no search of alpha, no budget and no front, since {self.network} has "
                     f"no choices, got levels {self.upper.levels}, budgets {self.limits}, pareto {self.pareto}"
                 )
-        if self.removal and (self.relaxation != "softmax" or self.levels == "loss_weights"):
+        if self.removal and (self.relaxation == "single-path" or self.levels == "loss_weights"):
             got = f"{self.relaxation}, {self.levels}"
-            raise InputError(f"search.removal: expected relaxation softmax and a searched alpha, got {got}")
-        if self.upper.paths == "full" and self.relaxation != "softmax":
-            raise InputError(f"search.upper.paths: full needs relaxation softmax, got {self.relaxation}")
+            raise InputError(
+                f"search.removal: expected relaxation softmax or partial-channel and a searched alpha, got {got}"
+            )
+        if self.upper.paths == "full" and self.relaxation == "single-path":
+            raise InputError(
+                f"search.upper.paths: full needs relaxation softmax or partial-channel, got {self.relaxation}"
+            )
         unrolled = "unrolled" in (self.upper.alpha_estimator, self.upper.loss_weights_estimator)
         if unrolled and self.upper.horizon > self.steps_per_round:
             expected = f"expected at most {self.steps_per_round} (steps_per_round) for unrolled"
@@ -106,16 +117,20 @@ class SearchDriver:
 
     def __init__(self, space: SearchSpace, config: SearchConfig, *, bounds: Mapping[str, float], seed: int) -> None:
         self.space, self.config = space, config
-        self.rounds = config.rounds
-        self.edges = [] if config.network else [edge.name for edge in space.architecture.edges()]
+        self.rounds, self.step_backs = config.rounds, config.step_backs
+        self.choices = space.choices
+        self.rows = [] if config.network else self.choices.rows
+        there = self.choices.there[: len(self.rows)]
         self.upper = UpperLevels(
-            (len(self.edges), len(space.primitives)),
+            there.shape,
             [term.weight_range for term in space.terms],
             config.upper,
             bounds=bounds,
             seed=seed,
         )
-        self.budget = Budget(config.limits)
+        # short rows are filled up: softmax gives -inf nothing, and no gradient moves it
+        self.upper.alpha[~torch.from_numpy(there)] = -torch.inf
+        self.budget = Budget(config.limits, self.choices)
         self.importances: Tensor | None = None
 
     def prepare(self, pool: Pool, image_shape: Sequence[int]) -> None:
@@ -160,18 +175,20 @@ class SearchDriver:
         if self.budget.limits and reports[0].alpha_direct is not None:
             pull, costs = self.budget.pull(self.upper.alpha)
         row |= self.upper.update(reports, pull) | costs
-        row |= self._collapse() if self.edges else {}
+        row |= self._collapse() if self.rows else {}
         row |= {f"lambda.{name}": value for name, value in self.upper.loss_weights.named().items()}
         names = [term.name for term in self.space.terms]
         row |= {f"term.{n}": float(v) for n, v in zip(names, _sum(reports, "terms"), strict=True)} | own_terms(reports)
-        for edge, probabilities in zip(self.edges, self.upper.probabilities(), strict=True):
-            row |= {f"alpha.{edge}.{p}": float(v) for p, v in zip(self.space.primitives, probabilities, strict=True)}
+        for choice, probabilities in zip(self.rows, self.upper.probabilities(), strict=True):
+            named = zip(choice.options, probabilities, strict=False)  # shorter rows are filled up
+            row |= {f"alpha.{choice.name}.{option}": float(p) for option, p in named}
         return row | {"phase": "search" if index >= self.config.warmup_rounds else "warm-up"}
 
     def _collapse(self) -> Row:
         """Signs of an architecture that collapses: alpha's entropy, and on how many edges each primitive leads."""
-        leads = np.bincount(self.upper.probabilities().argmax(1), minlength=len(self.space.primitives))
-        shares = zip(self.space.primitives, leads / len(self.edges), strict=True)
+        primitives = self.space.primitives
+        leading = self.upper.probabilities()[: len(self.choices.edges)].argmax(1)
+        shares = zip(primitives, np.bincount(leading, minlength=len(primitives)) / len(leading), strict=False)
         return {"alpha_entropy": self.upper.entropy(), **{f"alpha_share.{p}": float(share) for p, share in shares}}
 
     def state(self) -> dict[str, Any]:
@@ -206,25 +223,24 @@ class SearchDriver:
         return found if self.importances is None else found | {"by removal": self._decoded(self.importances)}
 
     def default_genotype(self) -> Genotype:
-        """The usual primitive on every edge, or on as many as the budget allows."""
-        usual = self.space.primitives.index(usual_primitive(self.space.primitives))
+        """The stated architecture with the usual primitive everywhere, or as much of that as the budget allows."""
         scores = torch.zeros_like(self.upper.alpha)
-        scores[:, usual] = 1.0
+        scores[range(len(scores)), self.choices.usual()] = 1.0
         return self._decoded(scores)
 
     def fast_genotype(self, genotype: Genotype) -> Genotype:
         """The best by alpha among those whose choices take at most two thirds of the time of this one's."""
         ms = self.budget.costs["ms"]
-        room = ms.cheapest() + (ms.of(genotype, self.space.primitives) - ms.cheapest()) * 2 / 3
+        least = ms.cheapest(self.choices)
+        room = least + (ms.of(genotype) - least) * 2 / 3
         return self._decoded(self.upper.alpha.log_softmax(dim=1), {"ms": room})
 
     def costs(self, genotype: Genotype) -> dict[str, float]:
         """What a network costs, by measured kind; empty without a budget."""
-        return {kind: c.of(genotype, self.space.primitives) for kind, c in self.budget.costs.items()}
+        return {kind: c.of(genotype) for kind, c in self.budget.costs.items()}
 
     def _decoded(self, scores: Tensor, limits: dict[str, float] | None = None) -> Genotype:
-        chosen = self.budget.decode(scores, limits)
-        return Genotype.of_choices(self.space.architecture, self.space.primitives, chosen)
+        return self.choices.genotype(self.budget.decode(scores, limits))
 
 
 def _sum(reports: Sequence[RoundReport], field_name: str) -> np.ndarray:

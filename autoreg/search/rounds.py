@@ -1,16 +1,18 @@
-"""Rounds on a pool, with what makes them survive: state saved after each, replay after a lost worker."""
+"""Rounds on a pool, with what makes them survive: state saved after each, replay after a fault."""
 
 import logging
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import pandas as pd
 
 from autoreg.errors import WorkerError
+from autoreg.files import whole_file
 from autoreg.search.checkpoint import load_checkpoint, save_checkpoint
+from autoreg.search.faults import ANSWERED, MAX_LOSSES_IN_A_ROW, Answers, Place, check_finite
 from autoreg.tracking.ledger import Ledger
 from autoreg.tracking.tracker import Tracker
 from autoreg.workers.messages import RoundReport, RoundTask, State
@@ -18,10 +20,10 @@ from autoreg.workers.pool import Pool
 
 logger = logging.getLogger(__name__)
 KEEP_CHECKPOINTS = 2
-MAX_LOSSES_IN_A_ROW = 5
 REPAIR_SECONDS = 5.0
 
 Row = dict[str, float | str]
+T = TypeVar("T")
 
 
 class Driver(Protocol):
@@ -29,6 +31,8 @@ class Driver(Protocol):
 
     phase: str
     rounds: int
+    step_backs: int
+    """Divergences that are answered with smaller steps."""
 
     def task(self, index: int) -> RoundTask:
         """What round `index` is to do."""
@@ -76,84 +80,125 @@ class Journal:
 
     def write_history(self) -> None:
         """history.parquet, a row a round, replaced as a whole."""
-        temporary = self.folder / "history.tmp"
-        pd.DataFrame(self.rows).to_parquet(temporary, index=False)
-        temporary.replace(self.folder / "history.parquet")
+        with whole_file(self.folder / "history.parquet") as file:
+            pd.DataFrame(self.rows).to_parquet(file, index=False)
 
 
-def run_rounds(driver: Driver, pool: Pool, journal: Journal, *, resume: bool) -> State:
-    """Run what is left of the driver's rounds; returns the workers' final state.
+def run_rounds(driver: Driver, pool: Pool, journal: Journal, *, resume: bool) -> Place:
+    """Run what is left of the driver's rounds; returns where the run stands then.
 
-    A round is lost as a whole or kept as a whole: when a worker is lost, the pool is repaired, all go back
-    to the state after the last finished round, and the round is done again.
+    A round is lost as a whole or kept as a whole: after a fault the pool is repaired, all go back to the state
+    after the last finished round, and the round is done again.
 
     Raises:
         WorkerError: after several losses in a row without a finished round.
-        DivergedError: an objective is not finite; the last state is on disk.
+        DivergedError: a value is not finite, also with the smallest steps; the last state is on disk.
+        StorageError: the state cannot be written; the one before is on disk.
     """
-    done, workers = _start(driver, pool, journal, resume=resume)
-    losses = 0
-    while done < driver.rounds:
+    place = _start(driver, pool, journal, resume=resume)
+    answers = Answers(driver.step_backs)
+    while place.rounds < driver.rounds:
         kept = driver.state()
-        start = time.perf_counter()
-        journal.ledger.begin(driver.phase, f"round {done}", pool.count, device=pool.device)
+        place, (row, workers) = survive(
+            lambda place: _round(driver, pool, place),
+            place,
+            pool,
+            journal,
+            phase=driver.phase,
+            key=f"round {place.rounds}",
+            answers=answers,
+            undo=lambda kept=kept: driver.load(kept),
+        )
+        place = replace(place, rounds=place.rounds + 1, workers=workers)
+        _keep(driver, pool, journal, place, row)
+    return place
+
+
+def survive(
+    work: Callable[[Place], T],
+    place: Place,
+    pool: Pool,
+    journal: Journal,
+    *,
+    phase: str,
+    key: str,
+    answers: Answers | None = None,
+    undo: Callable[[], None] = lambda: None,
+) -> tuple[Place, T]:
+    """Where the run stands, and the result of `work` on the pool, booked; done again from there after each fault.
+
+    Args:
+        answers: bounds on the faults that are answered.
+        undo: takes back what a failed attempt changed outside the pool.
+
+    Raises:
+        WorkerError, DivergedError: a bound was reached.
+    """
+    answers = answers or Answers(step_backs=0)
+    while True:
         try:
-            reports = pool.run_round(driver.task(done))
-            row = driver.finish(done, reports, pool)
-            workers = pool.state()
-        except WorkerError as error:
-            losses += 1
-            if losses > MAX_LOSSES_IN_A_ROW:
-                raise
-            logger.warning("round %d: %s; replacing it and doing the round again", done, error)
-            driver.load(kept)
-            _recover(pool, workers)
-            journal.ledger.add(
-                driver.phase,
-                pool.device,
-                0.0,
-                wasted_seconds=(time.perf_counter() - start) * pool.count,
-                key=f"round {done}",
-            )
-            continue
-        losses = 0
-        done += 1
-        _book(driver, pool, journal, done, row, workers, start)
-    return workers
+            pool.grow(place.workers)
+            with journal.ledger.work(phase, key, pool.count, device=pool.device):
+                result = work(place)
+            answers.progress()
+            return place, result
+        except ANSWERED as error:
+            journal.ledger.lose()
+            undo()
+            place = answers.to(error, place, pool)
+            _recover(pool, place)
 
 
-def _start(driver: Driver, pool: Pool, journal: Journal, *, resume: bool) -> tuple[int, State]:
+def _start(driver: Driver, pool: Pool, journal: Journal, *, resume: bool) -> Place:
     saved = load_checkpoint(journal.checkpoints) if resume else None
     if saved is None:
-        return 0, pool.state()
+        return Place(0, None, pool.shares)
     driver.load(saved["driver"])
-    pool.load(saved["workers"])
     journal.rows = saved["history"]
     journal.earlier_seconds = max(journal.earlier_seconds, float(saved["wall_seconds"]))
+    journal.write_history()  # a kill may have come after the state and before its row
     for row in journal.rows:  # the tracker drops what it has; what a kill kept from it comes now
         _log(journal, row)
-    return int(saved["rounds"]), saved["workers"]
+    place = Place.of(saved["place"])
+    if place.shares > pool.shares:
+        pool.divide(place.shares)
+    place = replace(place, shares=pool.shares)
+    _recover(pool, place)
+    return place
 
 
-def _book(driver: Driver, pool: Pool, journal: Journal, done: int, row: Row, workers: State, start: float) -> None:
-    """Everything that must be on disk before the next round starts."""
+def _round(driver: Driver, pool: Pool, place: Place) -> tuple[Row, State]:
+    """The round's row of the history, and the workers' state after it."""
+    start = time.perf_counter()
+    task = place.task(driver.task(place.rounds))
+    reports = pool.run_round(task)
+    row = {"round": place.rounds, "phase": driver.phase, **driver.finish(place.rounds, reports, pool)}
+    workers = pool.state()
+    check_finite(workers, place.rounds, task.first_step + len(task.learning_rates) - 1)
     seconds = time.perf_counter() - start
-    row = {"round": done - 1, "phase": driver.phase, **row, "seconds": seconds}
+    row |= {"seconds": seconds, "sum_seconds": min(report.sum_seconds for report in reports)}
     row |= {"device_seconds": seconds * pool.count, "workers": pool.count}
-    journal.rows.append(row)
-    state = {
-        "rounds": done,
-        "driver": driver.state(),
-        "workers": workers,
-        "history": journal.rows,
-        "wall_seconds": journal.wall_seconds,
-    }
-    save_checkpoint(journal.checkpoints, done, state, keep=KEEP_CHECKPOINTS)
-    total = (time.perf_counter() - start) * pool.count
-    journal.ledger.add(driver.phase, pool.device, total, key=f"round {done - 1}")
-    journal.write_history()
-    _log(journal, row)
-    journal.progress(done, driver.rounds, row)
+    return row | {"shares": place.shares, "step_scale": place.step_scale}, workers
+
+
+def _keep(driver: Driver, pool: Pool, journal: Journal, place: Place, row: Row) -> None:
+    """Everything that must be on disk before the next round starts.
+
+    The round is in the ledger already: after a kill between the two it is done and booked again, and the ledger
+    takes the first booking for wasted, which it then is.
+    """
+    with journal.ledger.work(driver.phase, f"save {place.rounds}", pool.count, device=pool.device):
+        journal.rows.append(row)
+        state = {
+            "place": place.saved(),
+            "driver": driver.state(),
+            "history": journal.rows,
+            "wall_seconds": journal.wall_seconds,
+        }
+        save_checkpoint(journal.checkpoints, place.rounds, state, keep=KEEP_CHECKPOINTS)
+        journal.write_history()
+        _log(journal, row)
+    journal.progress(place.rounds, driver.rounds, row)
 
 
 def _log(journal: Journal, row: Row) -> None:
@@ -161,12 +206,13 @@ def _log(journal: Journal, row: Row) -> None:
     journal.tracker.metrics({k: v for k, v in numbers.items() if v == v}, step=int(row["round"]))
 
 
-def _recover(pool: Pool, workers: State) -> None:
+def _recover(pool: Pool, place: Place) -> None:
     """Repair until the pool holds the state again; a node that is coming back needs a few tries."""
     for attempt in range(MAX_LOSSES_IN_A_ROW):
         try:
             pool.repair()
-            pool.load(workers)
+            if place.workers is not None:
+                pool.load(place.workers)
             return
         except WorkerError as error:
             if attempt == MAX_LOSSES_IN_A_ROW - 1:

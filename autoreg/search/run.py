@@ -1,21 +1,24 @@
 """A run's folder and its records: config.yaml, result.json, the books, the tracker."""
 
+import fcntl
 import json
-import os
+import logging
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from autoreg.errors import InputError
+from autoreg.errors import InputError, StorageError
 from autoreg.extensions import loaded_extensions
+from autoreg.files import whole_file
 from autoreg.search.rounds import Journal, Row
 from autoreg.tracking.ledger import Ledger
 from autoreg.tracking.mlflow_tracker import open_tracker
 from autoreg.tracking.provenance import standard_tags
 from autoreg.tracking.tracker import MemoryTracker, Tracker
 
+logger = logging.getLogger(__name__)
 _TRACKED_FILES = (
     "config.yaml",
     "front.csv",
@@ -91,10 +94,21 @@ def open_run(
     Raises:
         InputError: the folder holds a run already and `resume` is not set.
     """
+    plan.folder.mkdir(parents=True, exist_ok=True)
+    with _alone(plan.folder), _opened(plan, resume, progress, earlier_seconds) as run:
+        yield run
+
+
+@contextmanager
+def _opened(
+    plan: RunPlan,
+    resume: bool,
+    progress: Callable[[int, int, Row], None] | None,
+    earlier_seconds: Mapping[str, float] | None,
+) -> Iterator[Run]:
     earlier = read_result(plan.folder) if (plan.folder / "result.json").exists() else None
     if earlier is not None and not resume:
         raise InputError(f"{plan.folder}: holds a run already; continue it with --resume or choose another --output")
-    plan.folder.mkdir(parents=True, exist_ok=True)
     tracker = _open_tracker(plan, earlier)
     journal = Journal(plan.folder, Ledger(plan.folder / "cost.jsonl"), tracker)
     if earlier is not None:
@@ -111,11 +125,32 @@ def open_run(
         status = "interrupted"
         raise
     finally:
-        journal.ledger.write_parquet(plan.folder / "cost.parquet")
-        _write_result(run, status)
-        if status == "finished":
-            _track_outcome(run)
-        tracker.close({"finished": "FINISHED", "interrupted": "KILLED"}.get(status, "FAILED"))
+        # where the disk is full or the like, what ended the run is what to say, not what it kept from being written
+        with suppress(StorageError) if status != "finished" else nullcontext():
+            journal.ledger.lose()
+            journal.ledger.write_parquet(plan.folder / "cost.parquet")
+            _write_result(run, status)
+        with suppress(StorageError) if status != "finished" else nullcontext():
+            if status == "finished":
+                _track_outcome(run)
+            tracker.close({"finished": "FINISHED", "interrupted": "KILLED"}.get(status, "FAILED"))
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Two processes in one folder would book, log and overwrite twice; the lock ends with the process that holds it.
+
+    Raises:
+        InputError: another process works there.
+    """
+    with (folder / ".lock").open("a") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise InputError(f"{folder}: another process is working in this folder; wait for its end") from None
+        except OSError:  # a file system without locks
+            logger.warning("%s: this file system has no locks; take care that one process works there", folder)
+        yield
 
 
 def read_result(folder: Path) -> dict[str, Any]:
@@ -129,11 +164,15 @@ def read_result(folder: Path) -> dict[str, Any]:
         raise InputError(f"{path}: not a JSON file: {error}") from error
 
 
+def is_finished(folder: Path) -> bool:
+    """Whether the folder holds a run that came to its end."""
+    return (folder / "result.json").exists() and read_result(folder)["status"] == "finished"
+
+
 def write_json(path: Path, values: Mapping[str, Any]) -> None:
     """Write plain values, whole or not at all; NaN becomes null."""
-    temporary = path.with_suffix(".tmp")
-    temporary.write_text(json.dumps(_without_nan(values), indent=2) + "\n", encoding="utf-8")
-    os.replace(temporary, path)
+    with whole_file(path) as file:
+        file.write(json.dumps(_without_nan(values), indent=2).encode() + b"\n")
 
 
 def _open_tracker(plan: RunPlan, earlier: Mapping[str, Any] | None) -> Tracker:

@@ -21,6 +21,9 @@ class TrainConfig:
     steps: int = 3000
     batch_size: int = 2
     """Pairs of a step, over all workers."""
+    step_backs: int = 3
+    """Divergences that are answered by going back a round and halving the steps; none in manual tuning, where a
+    learning rate that diverges is a result."""
     learning_rate: float = 1e-3
     warmup_steps: int = 50
     steps_per_round: int = 25
@@ -68,7 +71,7 @@ class TrainDriver:
         pairs: Sequence[tuple[str, str]],
     ) -> None:
         self.config, self.score = config, score
-        self.rounds = config.rounds
+        self.rounds, self.step_backs = config.rounds, config.step_backs
         self.loss_weights = dict(loss_weights)
         self.pairs = list(pairs)[: config.selection_pairs]
         self.best: dict[str, Any] = {}

@@ -57,7 +57,7 @@ class UpperLevels:
     """alpha and lambda with their optimisers, and the bounds with their multipliers.
 
     Args:
-        shape: (edges, primitives) of alpha.
+        shape: (rows, columns) of alpha.
         ranges: the loss terms' starts and ranges.
         bounds: figures that the labels' objective must keep under these values.
     """
@@ -131,13 +131,12 @@ class UpperLevels:
         return {name: constraint.price for name, constraint in self.constraints.items()}
 
     def probabilities(self) -> np.ndarray:
-        """softmax(alpha), (edges, primitives)."""
+        """softmax(alpha), (rows, columns)."""
         return self.alpha.softmax(dim=1).numpy()
 
     def entropy(self) -> float:
-        """Mean entropy of the edges' choices in nats; log(primitives) is undecided."""
-        p = self.alpha.double().softmax(dim=1)
-        return float(-(p * p.log()).sum(1).mean())
+        """Mean entropy of the choices in nats; log(options) is undecided."""
+        return float(torch.special.entr(self.alpha.double().softmax(dim=1)).sum(1).mean())
 
     def state(self) -> dict[str, Any]:
         """Plain tensors and numbers for a checkpoint."""

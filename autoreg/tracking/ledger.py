@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pandas as pd
 
+from autoreg.files import storing, whole_file
+
 _COLUMNS = ["phase", "device", "device_seconds", "wasted_seconds", "key"]
 
 
@@ -61,11 +63,15 @@ class Ledger:
 
     def begin(self, phase: str, key: str, devices: int, *, device: str = "cpu") -> None:
         """Note that `devices` devices start on a piece of work; work still open in this process is booked as wasted."""
-        self.heartbeat()
-        self._waste_open_work()
+        self.lose()
         now = time.time()
         work = {"phase": phase, "device": device, "key": key, "devices": devices, "began": now, "beat": now}
         self._write_open(work | {"opened": uuid.uuid4().hex})
+
+    def lose(self) -> None:
+        """Book what is under way as wasted, up to now."""
+        self.heartbeat()
+        self._waste_open_work()
 
     @contextmanager
     def work(self, phase: str, key: str, devices: int, *, device: str) -> Iterator[None]:
@@ -106,12 +112,11 @@ class Ledger:
 
     def write_parquet(self, path: Path) -> None:
         """Write `to_frame()`, whole or not at all."""
-        temporary = Path(path).with_suffix(".tmp")
-        self.to_frame().to_parquet(temporary, index=False)
-        temporary.replace(path)
+        with whole_file(Path(path)) as file:
+            self.to_frame().to_parquet(file, index=False)
 
     def _append(self, row: Mapping[str, object]) -> None:
-        with self._path.open("a", encoding="utf-8") as file:
+        with storing(self._path), self._path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(row) + "\n")
             file.flush()
             os.fsync(file.fileno())
@@ -143,8 +148,9 @@ class Ledger:
 
     def _write_open(self, work: dict) -> None:
         temporary = self._open_path.with_suffix(".tmp")
-        temporary.write_text(json.dumps(work), encoding="utf-8")
-        temporary.replace(self._open_path)
+        with storing(self._open_path):
+            temporary.write_text(json.dumps(work), encoding="utf-8")
+            temporary.replace(self._open_path)
 
 
 def read_costs(path: Path) -> pd.DataFrame:

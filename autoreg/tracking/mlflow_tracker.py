@@ -19,7 +19,6 @@ from autoreg.tracking.tracker import MemoryTracker, Tracker, metric_name
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-    from mlflow.entities import Run
 
 _FLUSH_SECONDS = 5.0
 _FLUSH_POINTS = 500
@@ -27,7 +26,11 @@ _RETRY_SECONDS = 30.0
 _BATCH_POINTS = 1000  # MLflow's limits for one log_batch
 _BATCH_NAMES = 100
 _PARAM_CHARACTERS = 6000
-_REFUSED = {"INVALID_PARAMETER_VALUE", "BAD_REQUEST"}  # our mistake: sending it again will not help
+_REFUSED = {
+    "INVALID_PARAMETER_VALUE",
+    "BAD_REQUEST",
+    "RESOURCE_DOES_NOT_EXIST",
+}  # our mistake: no use in again
 
 _log = logging.getLogger(__name__)
 _Item = TypeVar("_Item")
@@ -43,8 +46,8 @@ def _mlflow() -> ModuleType:
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "30")
     import mlflow
 
-    for noisy in ("mlflow.store.db.utils", "alembic"):  # the lines about migrations of a new store
-        logging.getLogger(noisy).setLevel(logging.WARNING)
+    logging.getLogger("alembic").setLevel(logging.WARNING)  # lines about migrations of a new store
+    logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)  # what fails is ours to report, in one line
     return mlflow
 
 
@@ -71,10 +74,10 @@ def open_tracker(
         experiment: made when missing.
         run_name: name of a new run.
         home: folder of the local store, and of what waits while a store is away.
-        run_id: run to continue; steps that its metrics already have are not logged again.
+        run_id: run to continue, also while the store is away; steps that its metrics have are not logged again.
 
     Raises:
-        InputError: if the store does not answer, or has no such run.
+        InputError: if the store has no such run, or does not answer and the run is new.
     """
     home = Path(home).resolve()
     home.mkdir(parents=True, exist_ok=True)
@@ -82,9 +85,11 @@ def open_tracker(
     mlflow = _mlflow()
     try:
         client = mlflow.MlflowClient(address)
-        experiment_id = _experiment_id(client, experiment, artifact_root)
-        run = _continued(client, run_id) if run_id else client.create_run(experiment_id, run_name=run_name)
-        tracker = MlflowTracker(client, run, home=home)
+        if run_id:
+            tracker = MlflowTracker(client, run_id, home=home, continued=True)
+        else:
+            run = client.create_run(_experiment_id(client, experiment, artifact_root), run_name=run_name)
+            tracker = MlflowTracker(client, run.info.run_id, home=home)
     except (mlflow.exceptions.MlflowException, OSError) as error:
         wanted = f"a store that opens run {run_id}" if run_id else "a store that answers"
         raise InputError(f"tracking uri {address}: expected {wanted}, got: {_line(error)}") from error
@@ -106,12 +111,6 @@ def _experiment_id(client: "MlflowClient", name: str, artifact_root: str | None)
         return found.experiment_id
 
 
-def _continued(client: "MlflowClient", run_id: str) -> "Run":
-    client.get_run(run_id)  # an unknown run is an error here, with its name
-    client.update_run(run_id, status="RUNNING")
-    return client.get_run(run_id)
-
-
 def _line(error: Exception) -> str:
     return str(error).strip().partition("\n")[0][:300]
 
@@ -126,36 +125,53 @@ class MlflowTracker(Tracker):
     """A run of an MLflow store. Metrics leave in batches, every few seconds and at `flush` and `close`.
 
     A store that stops answering is reported once; what it has not taken waits in memory and in
-    `home/pending_metrics.<run id>.jsonl`, and goes out with a later flush, also after a resume.
+    `home/pending_metrics.<run id>.jsonl`, and goes out with a later flush, also after a resume. Whoever does not
+    know what the store has (after a resume, or after a call without an answer, which may have been carried out)
+    asks it before anything is sent, so each step is logged once.
+
+    Args:
+        continued: the run is not new, so the store may have a part of it.
     """
 
-    def __init__(self, client: "MlflowClient", run: "Run", *, home: Path) -> None:
-        self.run_id: str | None = run.info.run_id
-        self._run: str = run.info.run_id
+    def __init__(self, client: "MlflowClient", run_id: str, *, home: Path, continued: bool = False) -> None:
+        self.run_id: str | None = run_id
+        self._run: str = run_id
         self._client = client
-        self._experiment_id = run.info.experiment_id
         self._home = home
         self._pending = home / f"pending_metrics.{self._run}.jsonl"
         self._outbox = Outbox()
-        self._params = dict(run.data.params)
-        self._steps = {
-            name: {metric.step for metric in client.get_metric_history(self._run, name)} for name in run.data.metrics
-        }
+        self._outbox.reload(self._pending)
+        self._params = dict(self._outbox.params)
+        self._steps: dict[str, set[int]] = {}
+        for point in self._outbox.points:
+            self._is_new(point.name, point.step)
+        self._unsure = continued
         self._away = False
         self._closed = False
         self._next_try = 0.0
         self._last_flush = time.monotonic()
-        self._take_back()
-
-    def _take_back(self) -> None:
-        waiting = Outbox()
-        waiting.reload(self._pending)
-        # A spill may hold rows that the store took just before it went away.
-        waiting.points = [point for point in waiting.points if self._is_new(point.name, point.step)]
-        waiting.params = {name: value for name, value in waiting.params.items() if name not in self._params}
-        self._params |= waiting.params
-        self._outbox = waiting
+        if continued:
+            self._try(self._reopen)
         self.flush()
+
+    def _reopen(self) -> None:
+        self._learn()  # an unknown run is an error here, with its name
+        self._client.update_run(self._run, status="RUNNING")
+
+    def _learn(self) -> None:
+        """Ask the store what it has of the run, and let go of it."""
+        stored = self._client.get_run(self._run).data
+        steps = {
+            name: {point.step for point in self._client.get_metric_history(self._run, name)} for name in stored.metrics
+        }
+        box = self._outbox
+        box.points = [point for point in box.points if point.step not in steps.get(point.name, ())]
+        box.params = {name: value for name, value in box.params.items() if name not in stored.params}
+        for name, value in stored.params.items():
+            self._params.setdefault(name, value)
+        for name, known in steps.items():
+            self._steps.setdefault(name, set()).update(known)
+        self._unsure = False
 
     def _is_new(self, name: str, step: int) -> bool:
         steps = self._steps.setdefault(name, set())
@@ -208,12 +224,12 @@ class MlflowTracker(Tracker):
         return children[0] if children else MemoryTracker(name, tags=tags)
 
     def _open_child(self, name: str, run_id: str | None, tags: Mapping[str, object] | None) -> Tracker:
-        parent = {"mlflow.parentRunId": self._run}
         if run_id:
-            run = _continued(self._client, run_id)
+            child = MlflowTracker(self._client, run_id, home=self._home, continued=True)
         else:
-            run = self._client.create_run(self._experiment_id, run_name=name, tags=parent)
-        child = MlflowTracker(self._client, run, home=self._home)
+            experiment = self._client.get_run(self._run).info.experiment_id
+            run = self._client.create_run(experiment, run_name=name, tags={"mlflow.parentRunId": self._run})
+            child = MlflowTracker(self._client, run.info.run_id, home=self._home)
         child.tags(tags or {})
         return child
 
@@ -244,7 +260,7 @@ class MlflowTracker(Tracker):
             if not self._away:
                 reason = f"{type(error).__name__}: {_line(error)}"
                 _log.warning("run %s: the store is away, records wait in %s (%s)", self._run, self._pending, reason)
-            self._away = True
+            self._away = self._unsure = True
             self._next_try = time.monotonic() + _RETRY_SECONDS
         else:
             self._away = False
@@ -253,6 +269,8 @@ class MlflowTracker(Tracker):
     def _deliver(self) -> None:
         """Send the outbox; each batch leaves it once the store has taken it."""
         entities = _mlflow().entities
+        if self._unsure:
+            self._learn()
         box = self._outbox
         for names in _batches(list(box.tags), _BATCH_NAMES):
             self._client.log_batch(self._run, tags=[entities.RunTag(name, box.tags[name]) for name in names])
@@ -276,8 +294,8 @@ class MlflowTracker(Tracker):
         self._client.log_artifact(self._run, path, folder if folder not in ("", ".") else None)
 
 
-def serve(home: Path, *, port: int) -> None:
-    """MLflow's own pages on the store in `home`, on loopback only, until interrupted.
+def serve(home: Path, *, port: int, host: str = "127.0.0.1") -> None:
+    """MLflow's own pages on the store in `home`, until interrupted.
 
     Raises:
         InputError: there is no store in that folder.
@@ -285,6 +303,6 @@ def serve(home: Path, *, port: int) -> None:
     address, artifact_root = local_store(home)
     if not (Path(home) / "mlflow.db").exists():
         raise InputError(f"{home}: expected a folder with mlflow.db (runs by default), found none")
-    command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
+    command = [sys.executable, "-m", "mlflow", "server", "--host", host, "--port", str(port), "--workers", "1"]
     command += ["--backend-store-uri", address, "--artifacts-destination", artifact_root]
     subprocess.run(command, env=os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}, check=False)

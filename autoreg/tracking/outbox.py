@@ -1,10 +1,11 @@
 """What a tracking store has not taken yet, in memory and, when the store is away, in a file."""
 
 import json
-import os
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import NamedTuple
+
+from autoreg.files import whole_file
 
 
 class Point(NamedTuple):
@@ -33,12 +34,8 @@ class Outbox:
         path.parent.mkdir(parents=True, exist_ok=True)
         rows: list[dict[str, object]] = [{"point": point} for point in self.points]
         rows += [{name: value} for name, value in asdict(self).items() if name != "points" and value]
-        temporary = path.with_suffix(".tmp")
-        with temporary.open("w", encoding="utf-8") as file:
-            file.writelines(json.dumps(row) + "\n" for row in rows)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
+        with whole_file(path) as file:
+            file.writelines(json.dumps(row).encode() + b"\n" for row in rows)
 
     def reload(self, path: Path) -> None:
         """Take back what an earlier process spilled to `path`, if anything."""

@@ -1,11 +1,12 @@
 """What travels between controller and workers: small, picklable, arrays as numpy."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
+from autoreg.errors import DivergedError, WorkerError
 from autoreg.registration.problem import Samplers
 from autoreg.registration.space import Term
 
@@ -20,13 +21,14 @@ class WorkerSpec:
     cache: str
     """Arrow file of volumes."""
     network: Mapping[str, Any]
-    """{"supernet": {"architecture", "primitives"}}, {"genotype": ...} or {"name": ...}."""
+    """{"supernet": plain choices}, {"genotype": ...} or {"name": ...}."""
     terms: tuple[Term, ...]
     labels: tuple[int, ...]
     samplers: Samplers
     batch_size: int
     seed: int = 0
     relaxation: str = "softmax"
+    activation: str = "inside"
     betas: tuple[float, float] = (0.9, 0.999)
     clip: float = 5.0
     upper_level: int = 1
@@ -34,6 +36,8 @@ class WorkerSpec:
     """Train on moving images under small random affine motions."""
     extensions: tuple[str, ...] = ()
     """The user's files with primitives, matches and terms; a worker elsewhere must see them at the same path."""
+    average_every: int = 1
+    """Steps that every share takes on its own before weights and moments are averaged."""
     threads: int = 1
     """Of torch on a CPU; part of the result's last bits, so part of the spec."""
 
@@ -59,10 +63,11 @@ class RoundTask:
 
 @dataclass(frozen=True)
 class RoundReport:
-    """One worker's share; the shares of all workers add up to the round's values."""
+    """One share; all shares add up to the round's values."""
 
     index: int
     rank: int
+    """Number of the share."""
     terms: np.ndarray
     own_terms: Mapping[str, float] = field(default_factory=dict)
     """Those that the network adds by itself, before their fixed weights; mean over all steps, in which it counts or
@@ -75,3 +80,35 @@ class RoundReport:
     upper: Mapping[str, float] = field(default_factory=dict)
     refused: Mapping[str, str] = field(default_factory=dict)
     seconds: float = 0.0
+    sum_seconds: float = 0.0
+    """Of them, in sums over workers: waiting for the others and sending."""
+
+
+def complete(reports: Iterable[RoundReport], task: RoundTask, shares: int) -> list[RoundReport]:
+    """The reports of a round, one a share in their order; those of other rounds and second ones are left out.
+
+    Raises:
+        WorkerError: a share is missing.
+        DivergedError: a value is not finite.
+    """
+    first: dict[int, RoundReport] = {}
+    for report in reports:
+        if report.index == task.index:
+            first.setdefault(report.rank, report)
+    missing = sorted(set(range(shares)) - set(first))
+    if missing:
+        raise WorkerError(f"round {task.index}: no report of shares {missing} of {shares}")
+    found = [first[share] for share in range(shares)]
+    for level, names in _LEVELS.items():
+        arrays = [value for report in found for name in names if (value := getattr(report, name)) is not None]
+        if not all(np.isfinite(array).all() for array in arrays):
+            raise DivergedError(level, task.index, task.first_step + len(task.learning_rates) - 1)
+    return found
+
+
+_LEVELS = {
+    "weights": ("terms",),
+    "architecture": ("architecture_terms", "alpha_direct", "alpha_indirect"),
+    "loss weights": ("loss_weights_gradient", "loss_weights_through_alpha"),
+}
+"""What the level's step depends on."""

@@ -1,8 +1,10 @@
+from dataclasses import replace
+
 import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution
 
 from autoreg.baselines.ranges import first_parameters, loss_weights, network, study_ranges
-from autoreg.networks import build_network
+from autoreg.networks import Topology, build_network
 from autoreg.registration.space import SearchSpace
 
 SPACE = SearchSpace.from_dict(
@@ -57,6 +59,21 @@ def test_each_edge_may_choose_its_own() -> None:
     chosen = {f"primitive.{edge}": ("conv1", "conv3")[i % 2] for i, edge in enumerate(EDGES)}
     described = network(chosen, SPACE, "all-conv3")
     assert [f"conv{1 + 2 * (i % 2)}" for i in range(len(EDGES))] == [described["genotype"]["edges"][e] for e in EDGES]
+
+
+def test_structure_is_chosen_where_the_space_searches_it() -> None:
+    free = replace(SPACE, topology=Topology(("decoded",), 1, (0.5, 1.0)))
+    ranges = study_ranges(free, primitives="each")
+    assert ranges["structure.levels"] == CategoricalDistribution(("1", "2"))
+    assert ranges["structure.connection.1.decoded"] == CategoricalDistribution(("skip", "use"))
+    first = first_parameters(free, learning_rate=1e-3, primitives="each")
+    assert (
+        network(first, free, "")["genotype"]["architecture"]
+        == network({"primitive": "conv3"}, free, "")["genotype"]["architecture"]
+    )
+    smaller = first | {"structure.levels": "1", "structure.width.feature.1": "50"}
+    assert network(smaller, free, "")["genotype"]["architecture"]["feature_channels"] == [2]
+    assert set(study_ranges(free, primitives="fixed")) == {"learning_rate", "lambda.smooth"}
 
 
 def test_without_primitives_the_named_network_is_trained() -> None:

@@ -146,3 +146,23 @@ def test_broken_files_are_one_line_with_file_and_field(tmp_path, name):
 def test_unwritable_place_is_a_data_error(tmp_path):
     with pytest.raises(DataError, match="cannot be written"):
         write_nifti(tmp_path / "nowhere" / "a.nii", SOLID, AFFINE)
+
+
+@pytest.mark.parametrize("suffix", [".nii", ".nii.gz"])
+@pytest.mark.parametrize("shape", [(30000, 30000, 30000), (20000, 10, 10)])
+def test_a_header_that_claims_more_than_the_file_can_hold_takes_no_memory(tmp_path, suffix, shape):
+    header = nib.Nifti1Header()
+    header.set_data_shape(shape)
+    header.set_data_dtype(np.float64)
+    header["magic"], header["vox_offset"] = b"n+1", 352
+    header.set_sform(AFFINE, 1)
+    content = header.binaryblock + bytes(4 + 512)
+    path = tmp_path / f"bomb{suffix}"
+    path.write_bytes(gzip.compress(content) if suffix == ".nii.gz" else content)
+    with pytest.raises(DataError, match=r"bomb\.nii.*shape: expected what the file can hold"):
+        read_image(path)
+
+
+def test_a_file_of_zeros_compresses_well_and_is_read(tmp_path):
+    path = save(tmp_path / "zeros.nii.gz", np.zeros((128, 128, 64), np.uint8))
+    assert read_labels(path)[0].sum() == 0

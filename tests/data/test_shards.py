@@ -11,7 +11,7 @@ from autoreg.data import shards
 from autoreg.data.dataset import DataConfig, load_dataset
 from autoreg.data.nifti import write_nifti
 from autoreg.data.prepare import load_volume
-from autoreg.data.shards import build_cache, open_cache
+from autoreg.data.shards import build_cache, node_copy, open_cache
 from autoreg.errors import DataError
 
 IDS = ["b", "a", "c"]
@@ -127,3 +127,18 @@ def test_other_tables_are_refused(tmp_path):
         writer.write_table(table)
     with pytest.raises(DataError, match=r"a.arrow: columns: expected .*'key'.* got \['x'\]"):
         open_cache(path)
+
+
+def test_a_node_keeps_a_copy_of_its_own(tmp_path, monkeypatch):
+    shared = tmp_path / "shared" / "volumes.arrow"
+    shared.parent.mkdir()
+    shared.write_bytes(b"volumes")
+    assert node_copy(shared) == shared
+    monkeypatch.setenv("AUTOREG_NODE_CACHE", str(tmp_path / "node"))
+    copy = node_copy(shared)
+    assert (copy.parent, copy.read_bytes()) == (tmp_path / "node", b"volumes")
+    shared.unlink()
+    assert node_copy(shared) == copy  # read once
+    with pytest.raises(DataError, match=r"other\.arrow: cache of this node: cannot be copied"):
+        node_copy(tmp_path / "other.arrow")
+    assert not (tmp_path / "node" / "other.arrow").exists()

@@ -41,6 +41,17 @@ def test_edges_go_by_level_and_have_their_own_names() -> None:
     assert names == [f"{cell}.{level}.0" for level in (1, 2, 3) for cell in ("feature", "deformation")]
 
 
+def test_levels_may_differ_in_inputs_and_channels() -> None:
+    architecture = Architecture(
+        feature_channels=(4, 8),
+        deformation_channels=((6, 5), (7, 3)),
+        inputs=(("cost", "fixed", "decoded", "finer"), ("moving", "finer")),
+        downsampling="pooled",
+    )
+    assert widths(architecture, 1) == [(1 + 4 + 3 + 2, 6), (6, 5)]  # finer is both images at level 1
+    assert widths(architecture, 2) == [(8 + 2 * 4, 7), (7, 3)]
+
+
 @pytest.mark.parametrize(
     ("values", "message"),
     [
@@ -54,6 +65,16 @@ def test_edges_go_by_level_and_have_their_own_names() -> None:
         ({"match": "conct"}, "match: expected one of concat, cost, concat\\+cost, got 'conct'"),
         ({"composition": "add"}, "composition: expected one of compose, sum, legacy, got 'add'"),
         ({"downsampling": "pool"}, "downsampling: expected one of strided, pooled, got 'pool'"),
+        ({"cell": "chan"}, "cell: expected one of chain, got 'chan'"),
+        ({"deformation_channels": [[8, 4]]}, "deformation_channels: expected a list for each of 2 levels"),
+        ({"deformation_channels": [[8, 4], [0]]}, "deformation_channels: expected positive"),
+        ({"inputs": [["fixed"]]}, "inputs: expected a list for each of 2 levels"),
+        (
+            {"inputs": [["fixed"], ["fixed", "decoded"]]},
+            r"level 2: expected at least one of moving, fixed, cost, finer, each once, got \['fixed', 'decoded'\]",
+        ),
+        ({"inputs": [["fixd"], ["fixed"]]}, "level 1: expected at least one of moving, fixed, cost, displacement"),
+        ({"inputs": [[], ["fixed"]]}, "level 1: expected at least one"),
         (None, "architecture: expected keys and values, got None"),
     ],
 )

@@ -1,73 +1,106 @@
-"""Costs add up to whole networks, and a choice within a budget is the best one."""
-
-import itertools
+"""Costs of parts add up to whole networks, also of other structure."""
 
 import numpy as np
 import pytest
 import torch
 
-from autoreg.networks import Architecture, Costs, Genotype, best_within, measure_costs, weight_count
+from autoreg.networks import (
+    Architecture,
+    Choices,
+    Costs,
+    Genotype,
+    Topology,
+    expected_cost,
+    measure_costs,
+    weight_count,
+)
+from autoreg.networks.costs import Surface
 
 PRIMITIVES = ("conv1", "conv3", "sep3")
 CPU = torch.device("cpu")
+FREE = Topology(("decoded", "cost", "finer"), 1, (0.5, 0.75, 1.0))
 
 
 @pytest.mark.parametrize("downsampling", ["strided", "pooled"])
 @pytest.mark.parametrize(("dims", "space"), [(2, (32, 48)), (3, (16, 16, 24))])
 def test_measured_costs_predict_another_network(dims: int, space: tuple[int, ...], downsampling: str) -> None:
     architecture = Architecture(dims=dims, feature_channels=(3, 4), feature_edges=2, downsampling=downsampling)
-    costs = measure_costs(architecture, PRIMITIVES, space, CPU)
-    chosen = [i % 3 for i in range(len(architecture.edges()))]
-    genotype = Genotype.of_choices(architecture, PRIMITIVES, chosen)
-    assert costs["params"].of(genotype, PRIMITIVES) == weight_count(genotype.build())
+    choices = Choices(architecture, PRIMITIVES)
+    costs = measure_costs(choices, space, CPU)
+    genotype = choices.genotype([i % 3 for i in range(len(choices.rows))])
+    assert costs["params"].of(genotype) == weight_count(genotype.build())
     first = Genotype.uniform(architecture, "conv1")
-    assert costs["params"].of(first, PRIMITIVES) == weight_count(first.build())
-    assert costs["ms"].choices.min() > 0 and costs["mib"].choices.min() > 0
+    assert costs["params"].of(first) == weight_count(first.build())
+    table = costs["ms"].table(architecture, PRIMITIVES)
+    assert table.choices.min() > 0 and costs["mib"].table(architecture, PRIMITIVES).choices.min() > 0
+    assert table.rest + table.choices[:, 0].sum() == pytest.approx(costs["ms"].of(first))
 
 
 def test_memory_adds_up_over_edges() -> None:
     """What autograd keeps for a network with other primitives than the one the rest was measured with."""
     architecture = Architecture(dims=3, feature_channels=(3, 4), feature_edges=2, downsampling="pooled")
-    costs = measure_costs(architecture, PRIMITIVES, (16, 16, 24), CPU)
-    again = measure_costs(architecture, ("sep3", "conv1"), (16, 16, 24), CPU)
+    costs = measure_costs(Choices(architecture, PRIMITIVES), (16, 16, 24), CPU)
+    again = measure_costs(Choices(architecture, ("sep3", "conv1")), (16, 16, 24), CPU)
     genotype = Genotype.uniform(architecture, "sep3")
-    whole = again["mib"].of(genotype, ("sep3", "conv1"))  # of the network itself
-    assert costs["mib"].of(genotype, PRIMITIVES) == pytest.approx(whole, rel=0.15)
+    whole = again["mib"].of(genotype)  # of the network itself
+    assert costs["mib"].of(genotype) == pytest.approx(whole, rel=0.15)
 
 
-def random_problem(seed: int, edges: int = 5, choices: int = 3) -> tuple[np.ndarray, Costs]:
+@pytest.fixture(scope="module")
+def structured() -> tuple[Choices, dict[str, Costs]]:
+    base = Architecture(
+        dims=2, feature_channels=(8, 9), feature_edges=2, deformation_channels=(10, 7), downsampling="pooled"
+    )
+    choices = Choices(base, PRIMITIVES, FREE)
+    return choices, measure_costs(choices, (32, 32), CPU)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_costs_see_connections_levels_and_widths(structured: tuple[Choices, dict[str, Costs]], seed: int) -> None:
+    choices, costs = structured
     generator = np.random.default_rng(seed)
-    return generator.normal(size=(edges, choices)), Costs(generator.uniform(1, 5, size=(edges, choices)), 2.0)
+    genotype = choices.genotype([int(generator.integers(len(row.options))) for row in choices.rows])
+    assert costs["params"].of(genotype) == pytest.approx(weight_count(genotype.build()), abs=1e-6)
+    architecture = genotype.architecture
+    own = measure_costs(Choices(architecture, PRIMITIVES), (32, 32), CPU)
+    for kind, most in (("mib", 0.15), ("params", 1e-9)):
+        assert costs[kind].of(genotype) == pytest.approx(own[kind].of(genotype), rel=most)
 
 
-@pytest.mark.parametrize("seed", range(8))
-def test_the_best_within_a_budget_is_that_of_trying_all(seed: int) -> None:
-    scores, costs = random_problem(seed)
-    limit = float(np.quantile([costs.rest + c for c in map(sum, itertools.product(*costs.choices))], 0.3))
-    chosen = best_within(scores, {"ms": costs}, {"ms": limit})
-    rows = np.arange(len(scores))
-    assert costs.rest + costs.choices[rows, chosen].sum() <= limit
-    every = [list(c) for c in itertools.product(range(3), repeat=5)]
-    allowed = [c for c in every if costs.rest + costs.choices[rows, c].sum() <= limit * 0.999]
-    assert scores[rows, chosen].sum() >= max(scores[rows, c].sum() for c in allowed)
+@pytest.mark.parametrize("kind", ["params", "mib"])
+@pytest.mark.parametrize("seed", range(4))
+def test_the_expected_cost_of_a_decided_network_is_its_cost(structured, seed: int, kind: str) -> None:
+    choices, costs = structured
+    generator = np.random.default_rng(seed)
+    chosen = [int(generator.integers(len(row.options))) for row in choices.rows]
+    certain = torch.zeros(choices.there.shape, dtype=torch.float64)
+    certain[range(len(chosen)), chosen] = 1.0
+    found = float(expected_cost(costs[kind], choices, certain))
+    assert found == pytest.approx(costs[kind].of(choices.genotype(chosen)))
 
 
-def test_several_budgets_are_all_kept() -> None:
-    scores, first = random_problem(1)
-    _, second = random_problem(2)
-    rows = np.arange(len(scores))
-    chosen = best_within(scores, {"ms": first, "mib": second}, {"ms": 16.0, "mib": 17.0})
-    assert first.rest + first.choices[rows, chosen].sum() <= 16.0
-    assert second.rest + second.choices[rows, chosen].sum() <= 17.0
+def test_the_expected_cost_of_open_primitives_is_the_mean() -> None:
+    plain = Choices(Architecture(dims=2, feature_channels=(8, 9), feature_edges=2), PRIMITIVES)
+    measured = measure_costs(plain, (32, 32), CPU)["params"]
+    p = torch.rand(len(plain.rows), 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64).softmax(1)
+    table = measured.table(plain.largest, PRIMITIVES)
+    expected = table.rest + float((p * torch.from_numpy(table.choices)).sum())
+    assert float(expected_cost(measured, plain, p)) == pytest.approx(expected)
 
 
-def test_without_a_budget_it_is_the_argmax() -> None:
-    scores, _ = random_problem(3)
-    assert best_within(scores, {}, {}) == scores.argmax(axis=1).tolist()
-    assert best_within(np.array([[0.0, 1.0, 1.0], [0.0, 0.0, 2.0]]), {}, {}) == [1, 2]  # the first of equals
+def test_the_cheapest_is_the_smallest(structured: tuple[Choices, dict[str, Costs]]) -> None:
+    choices, costs = structured
+    smallest = choices.genotype([0] * len(choices.rows))
+    assert costs["params"].cheapest(choices) == pytest.approx(weight_count(smallest.build()))
 
 
-def test_an_impossible_budget_says_what_is_possible() -> None:
-    scores, costs = random_problem(4)
-    with pytest.raises(ValueError, match=f"ms: expected a budget of at least {costs.cheapest():.4g}, got 3"):
-        best_within(scores, {"ms": costs}, {"ms": 3.0})
+def test_a_surface_is_exact_for_squares() -> None:
+    c_in, c_out = (2, 5, 9), (1, 4)
+    values = np.array([[3 * i * i + 2 * i * o + 1 for o in c_out] for i in c_in], dtype=float)
+    assert Surface(c_in, c_out, values).at(7, 3) == pytest.approx(3 * 49 + 42 + 1)
+
+
+def test_costs_survive_plain_values(structured: tuple[Choices, dict[str, Costs]]) -> None:
+    choices, costs = structured
+    genotype = choices.genotype(choices.usual())
+    assert Costs.from_dict(costs["ms"].to_dict()).of(genotype) == costs["ms"].of(genotype)

@@ -48,6 +48,20 @@ def test_options_start_at_the_identity(options: dict[str, Any]) -> None:
     check_start(network(*random_pair(SPACES[3])), SPACES[3], 2)
 
 
+def test_what_a_cell_sees_is_in_the_order_of_its_inputs() -> None:
+    """Both images at the finest level are their means over the voxels of its grid."""
+    inputs = (("finer", "fixed", "displacement"), ("fixed",))
+    network = Genotype.uniform(small(2, 2, inputs=inputs, downsampling="pooled"), "conv1").build()
+    seen: list[torch.Tensor] = []
+    network.deformations[0].register_forward_hook(lambda module, given, out: seen.append(given[0]))
+    fixed, moving = random_pair((16, 24))
+    network(fixed, moving)
+    assert seen[0].shape[1] == 2 + 3 + 2
+    torch.testing.assert_close(seen[0][:, 1:2], torch.nn.functional.avg_pool2d(fixed, 2))
+    torch.testing.assert_close(seen[0][:, :1], torch.nn.functional.avg_pool2d(moving, 2), atol=1e-2, rtol=0)
+    assert 0 < seen[0][:, 5:].abs().max() < 0.02
+
+
 @pytest.mark.parametrize("name", NETWORKS)
 def test_networks_by_name(name: str) -> None:
     space = (16, 32)

@@ -9,7 +9,15 @@ from problems import FixedPairs, normal, seeded, volume
 from torch import Tensor, nn
 
 from autoreg.losses import one_hot
-from autoreg.networks import Architecture, Genotype, Registration, RegistrationNetwork, Supernet, build_network
+from autoreg.networks import (
+    Architecture,
+    Choices,
+    Genotype,
+    Registration,
+    RegistrationNetwork,
+    Supernet,
+    build_network,
+)
 from autoreg.registration import objective as objective_module
 from autoreg.registration import problem as problem_module
 from autoreg.registration.batch import PairBatch, Side, load_batch
@@ -59,7 +67,7 @@ def derived() -> nn.Module:
 
 
 def supernet() -> nn.Module:
-    return built(lambda: Supernet(SMALL, ("conv1", "conv3")))
+    return built(lambda: Supernet(Choices(SMALL, ("conv1", "conv3"))))
 
 
 def problem_of(network: nn.Module, **options: Any) -> RegistrationProblem:

@@ -30,8 +30,8 @@ def test_shipped_spaces(path: Path, dims: int) -> None:
     assert loaded.name == path.stem and loaded.architecture.dims == dims
     weights = LossWeights([term.weight_range for term in loaded.terms])
     assert list(weights.named()) == [term.name for term in loaded.terms]
-    names = Supernet(loaded.architecture, loaded.primitives[:1]).edge_names
-    assert names == [edge.name for edge in loaded.architecture.edges()]
+    assert Supernet(loaded.choices).multiple == loaded.architecture.multiple
+    assert loaded.choices.genotype(loaded.choices.usual()).architecture == loaded.architecture
 
 
 def test_there_are_shipped_spaces() -> None:

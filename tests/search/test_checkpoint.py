@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from autoreg.errors import InputError
+from autoreg.errors import InputError, StorageError
 from autoreg.search.checkpoint import load_checkpoint, save_checkpoint
 
 STATE = {
@@ -41,6 +41,19 @@ def test_a_torn_newest_file_is_reported_and_the_one_before_used(tmp_path, caplog
     assert "round_000002.pt" in caplog.text
 
 
+@pytest.mark.parametrize("place", [100, -200, -20])
+def test_one_flipped_bit_is_noticed(tmp_path, caplog, place):
+    save_checkpoint(tmp_path, 1, STATE | {"rounds": 1}, keep=2)
+    newest = save_checkpoint(tmp_path, 2, STATE | {"rounds": 2}, keep=2)
+    content = bytearray(newest.read_bytes())
+    content[place] ^= 1
+    newest.write_bytes(content)
+    loaded = load_checkpoint(tmp_path)
+    assert loaded is not None
+    assert loaded["rounds"] == 1
+    assert "round_000002.pt: unreadable checkpoint (checksum differs" in caplog.text
+
+
 def test_all_torn_is_an_error(tmp_path):
     path = save_checkpoint(tmp_path, 1, STATE, keep=2)
     path.write_bytes(b"nothing")
@@ -59,7 +72,7 @@ def test_a_full_disk_loses_nothing(tmp_path, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("os.fsync", full)
-    with pytest.raises(OSError, match="No space"):
+    with pytest.raises(StorageError, match=r"round_000002\.pt: cannot be written: No space"):
         save_checkpoint(tmp_path, 2, STATE, keep=2)
     monkeypatch.undo()
     loaded = load_checkpoint(tmp_path)

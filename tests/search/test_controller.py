@@ -41,14 +41,15 @@ def test_full_tells_the_workers_how_far_alpha_will_go() -> None:
         (
             {"paths": "full", "alpha_estimator": "darts_fd"},
             {"relaxation": "single-path"},
-            "full needs relaxation softmax, got single-path",
+            "full needs relaxation softmax or partial-channel, got single-path",
         ),
         (
             {},
             {"removal": True, "relaxation": "single-path"},
-            r"removal: expected relaxation softmax .* got single-path",
+            r"removal: expected relaxation softmax or .* got single-path",
         ),
         ({"levels": "loss_weights"}, {"removal": True}, r"removal: expected .* got softmax, loss_weights"),
+        ({}, {"activation": "before"}, "activation: expected one of inside, after_sum, got 'before'"),
         ({"alpha_estimator": "unrolled", "horizon": 5}, {}, r"horizon: expected at most 4 \(steps_per_round\)"),
     ],
 )

@@ -18,7 +18,8 @@ def lambda_of(spec) -> np.ndarray:
 
 
 def zero_alpha(pool: LocalPool) -> np.ndarray:
-    return np.zeros((len(pool.worker.network.edge_names), len(pool.worker.network.primitives)), dtype=np.float32)
+    choices = pool.worker.shares[0].network.choices
+    return np.zeros((len(choices.rows), len(choices.primitives)), dtype=np.float32)
 
 
 def test_the_objective_is_that_of_a_round(pool, tiny_spec) -> None:

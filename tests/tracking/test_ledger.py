@@ -177,3 +177,13 @@ os.kill(os.getpid(), signal.SIGKILL)
     assert done.returncode == -signal.SIGKILL
     assert json.loads(path.read_text())["device_seconds"] == 1.5
     assert Ledger(path).totals() == {"search": costs(1.5, 0.0)}
+
+
+def test_lost_work_is_wasted_at_once(path, clock):
+    ledger = Ledger(path)
+    ledger.lose()
+    ledger.begin("search", "round 3", 2)
+    clock.now = 1004.0
+    ledger.lose()
+    ledger.lose()
+    assert ledger.totals() == {"search": costs(0.0, 8.0)}

@@ -281,6 +281,42 @@ def test_what_was_spilled_before_a_kill_arrives_with_the_resume(home, monkeypatc
     assert seen(again, home)["params"] == {"seed": "1"}
 
 
+def test_a_call_without_an_answer_is_not_carried_out_twice(home, monkeypatch, no_wait):
+    tracker = opened(home)
+    send = tracker._client.log_batch
+
+    def deaf(run_id, **batch):
+        send(run_id, **batch)
+        raise ConnectionError("answer lost")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(tracker._client, "log_batch", deaf)
+        tracker.metrics({"val_dice": 0.1}, step=1)
+        tracker.flush()
+    # a store that takes a row twice when it comes with another time
+    tracker._outbox.points = [point._replace(time_ms=point.time_ms + 5) for point in tracker._outbox.points]
+    tracker.metrics({"val_dice": 0.2}, step=2)
+    tracker.close()
+    assert seen(tracker, home)["history"] == {"val_dice": [(1, 0.1), (2, 0.2)]}
+
+
+def test_a_run_is_continued_while_its_store_is_away(home, monkeypatch, no_wait, caplog):
+    tracker = opened(home)
+    tracker.metrics({"val_dice": 0.1}, step=1)
+    tracker.close("FAILED")
+    with monkeypatch.context() as patch:
+        patch.setattr("mlflow.MlflowClient.get_run", lambda *_: (_ for _ in ()).throw(ConnectionError("refused")))
+        again = opened(home, run_id=tracker.run_id, params={"seed": 1})
+        for step in (1, 2):
+            again.metrics({"val_dice": step / 10}, step=step)
+        again.flush()
+        assert pending(home, again).exists()
+    again.close()
+    assert "refused" in caplog.text
+    assert seen(again, home)["history"] == {"val_dice": [(1, 0.1), (2, 0.2)]}
+    assert seen(again, home)["params"] == {"seed": "1"}
+
+
 def test_an_absent_store_is_left_alone_for_a_while(home, monkeypatch):
     tracker = opened(home)
     outage = Outage(tracker, monkeypatch)

@@ -134,12 +134,12 @@ def test_points_go_as_in_ants(registered: FileRegistration, tmp_path: Path) -> N
 
 def test_fsl_gets_our_warped_image(registered: FileRegistration, tmp_path: Path) -> None:
     fnirt = pytest.importorskip("fsl.transform.fnirt", reason="fslpy is not installed here")
-    from fsl.data.image import Image
-    from fsl.transform.nonlinear import applyDeformation
+    image = pytest.importorskip("fsl.data.image").Image
+    apply_deformation = pytest.importorskip("fsl.transform.nonlinear").applyDeformation
 
     write_transform(registered, tmp_path / "transform.fsl.nii.gz")
     write_warped(registered, tmp_path / "warped.nii.gz")
-    fixed, moving = Image(str(registered.fixed_path)), Image(str(registered.moving_path))
+    fixed, moving = image(str(registered.fixed_path)), image(str(registered.moving_path))
     field = fnirt.readFnirt(str(tmp_path / "transform.fsl.nii.gz"), moving, fixed, defType="relative")
-    theirs = applyDeformation(moving, field, fixed, order=1)
+    theirs = apply_deformation(moving, field, fixed, order=1)
     np.testing.assert_allclose(theirs, nib.load(tmp_path / "warped.nii.gz").get_fdata(), atol=5e-3)

@@ -1,0 +1,50 @@
+"""Launchers."""
+
+from pathlib import Path
+
+import click
+
+from autoreg.cli.options import PATH, announce
+
+
+@click.command()
+@click.argument("kind", metavar="local|slurm|ray|kuberay")
+@click.argument("config", type=PATH)
+@click.option("--dataset", type=PATH, required=True, help="dataset.json of the volumes, as the nodes see it.")
+@click.option("--output", type=PATH, required=True, help="Folder for the results, as the nodes see it.")
+@click.option("--nodes", type=int, default=1, show_default=True)
+@click.option("--gpus-per-node", type=int, default=0, show_default=True)
+@click.option("--cpus-per-node", type=int, default=2, show_default=True)
+@click.option("--host", "hosts", multiple=True, help="Address of a node, the head first (ray).")
+@click.option("--image", default="autoreg:latest", show_default=True, help="Container image (kuberay).")
+@click.option("--to", type=PATH, help="File to write [default: show it].")
+def launch(
+    kind: str,
+    config: Path,
+    dataset: Path,
+    output: Path,
+    nodes: int,
+    gpus_per_node: int,
+    cpus_per_node: int,
+    hosts: tuple[str, ...],
+    image: str,
+    to: Path | None,
+) -> None:
+    """Write the file that starts a search on several nodes.
+
+    \b
+    Example:
+      autoreg launch slurm search.yaml --dataset data/dataset.json --output runs/big --nodes 4 --gpus-per-node 8
+    """
+    from autoreg.launch import Cluster, launcher
+
+    cluster = Cluster(nodes, gpus_per_node, cpus_per_node, hosts, image)
+    text = launcher(kind, config, dataset=dataset, output=output, cluster=cluster)
+    if to is None:
+        return click.echo(text, nl=False)
+    to.write_text(text, encoding="utf-8")
+    starts = {"local": "bash", "slurm": "sbatch", "ray": "ray up", "kuberay": "kubectl apply -f"}
+    announce({"written": to, "next": f"{starts[kind]} {to}"})
+
+
+COMMANDS = (launch,)

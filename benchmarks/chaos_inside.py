@@ -1,0 +1,43 @@
+"""Faults inside workers, for benchmarks/chaos.py: an extension that `autoreg --extension` loads into every process.
+
+What happens when is in inside.json beside the copy of this file that a search loads:
+    pause      seconds that a round takes longer, so that faults from outside find it busy
+    diverges   from this round on, unshortened steps give weights that are not a number
+    memory     from this round on, a share of more than one pair asks for more memory than there is
+    noise      reports come twice, and those of the round before once more
+"""
+
+import json
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from autoreg.trilevel.levels import Reduce
+from autoreg.workers import share
+from autoreg.workers.messages import RoundReport, RoundTask
+from autoreg.workers.worker import Worker
+
+PLAN = json.loads(Path(__file__).with_name("inside.json").read_text())
+_run_share, _run_worker = share.Share.run_round, Worker.run_round
+
+
+def run_share(self: share.Share, task: RoundTask, reduce: Reduce) -> RoundReport:
+    pairs = len(self.problem.shard.of([("", "")] * self.spec.batch_size))
+    if pairs > 1 and task.index >= PLAN.get("memory", float("inf")):
+        torch.empty(2**55)
+    if task.index >= PLAN.get("diverges", float("inf")) and task.learning_rates[0] > 0.9 * PLAN["learning_rate"]:
+        next(iter(self.network.parameters())).data.fill_(float("nan"))
+    return _run_share(self, task, reduce)
+
+
+def run_worker(self: Worker, task: RoundTask) -> list[RoundReport]:
+    time.sleep(PLAN.get("pause", 0.0))
+    reports = _run_worker(self, task)
+    late = [replace(report, index=task.index - 1, terms=report.terms * 7) for report in reports]
+    return [*late, *reports, *reports] if PLAN.get("noise") else reports
+
+
+share.Share.run_round = run_share
+Worker.run_round = run_worker
