@@ -122,6 +122,30 @@ def register_files(
     return FileRegistration(displacement, fixed_path, fixed_affine, moving, moving_affine, grid, seconds, moving_path)
 
 
+def register_arrays(model: Model, fixed: np.ndarray, moving: np.ndarray, *, refine: int = 0) -> Displacement:
+    """Displacement (1, d, *s) in voxels of two images of one grid, matched voxel by voxel, on the CPU.
+
+    Args:
+        fixed: raw intensities, (*s), any size; `moving` the same.
+        refine: steps of instance optimisation on this pair.
+
+    Raises:
+        DataError: if the shapes differ, the dimensions are not the model's, or an image is constant.
+    """
+    if fixed.shape != moving.shape:
+        raise DataError(f"moving: shape: expected the fixed image's {fixed.shape}, got {moving.shape}")
+    device = next(model.network.parameters()).device
+    for name, image in (("fixed", fixed), ("moving", moving)):
+        _check_dims(model, name, image.ndim)
+        if not np.isfinite(image).all():
+            raise DataError(f"{name}: voxels: expected finite numbers, got NaN or infinity")
+    to_moving = torch.eye(fixed.ndim + 1, device=device)
+    fixed_side, moving_side = _prepare(model, fixed, "fixed", device), _prepare(model, moving, "moving", device)
+    displacement = _register(model, fixed_side, moving_side, to_moving, refine)
+    assert displacement is not None  # one grid: the moving image is where the fixed is
+    return displacement
+
+
 def write_warped(registration: FileRegistration, path: str | Path) -> None:
     """Writes the raw moving image, interpolated once, as float32 with the fixed file's geometry; 0 outside."""
     moving = torch.from_numpy(registration.moving)[None, None]
@@ -203,14 +227,14 @@ def _suitable_grid(
     return "voxels" if alike and not model.common_affine else "headers"
 
 
-def _check_dims(model: Model, path: Path, dims: int) -> None:
+def _check_dims(model: Model, path: str | Path, dims: int) -> None:
     network: Mapping[str, Any] = model.description.get("genotype", model.description)
     expected = network.get("architecture", {}).get("dims", 3)
     if dims != expected:
         raise DataError(f"{path}: dimensions: expected {expected} as the model's, got {dims}")
 
 
-def _prepare(model: Model, raw: np.ndarray, path: Path, device: torch.device) -> Tensor:
+def _prepare(model: Model, raw: np.ndarray, path: str | Path, device: torch.device) -> Tensor:
     """(1, 2, *s): the image, normalised as the training images were, and its foreground."""
     config = DataConfig(**{k: model.data[k] for k in ("foreground", "percentiles") if k in model.data})
     image, foreground = normalise(raw, config, path)

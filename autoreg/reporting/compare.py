@@ -3,6 +3,7 @@
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from autoreg.reporting.console import as_text, cell, table
 from autoreg.reporting.documents import as_markdown
 from autoreg.reporting.figures import dice_boxes, png_bytes, quality_against_cost
 from autoreg.reporting.html import write_report
+from autoreg.reporting.notebook import picture_html
 from autoreg.reporting.page import Picture, Section
 from autoreg.reporting.statistics import best_of_n, bootstrap_interval, holm, paired_test
 from autoreg.reporting.systems import System, read_systems
@@ -48,6 +50,15 @@ class Comparison:
     def text(self) -> str:
         """The table for a terminal, and what follows from it, a line each."""
         return "\n".join([as_text(table(self.shown().to_dict("records"))), *self.findings()])
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the table, and quality against cost."""
+        lines = "".join(f"<p>{escape(line)}</p>" for line in self.findings())
+        return (
+            self.shown().to_html(index=False)
+            + lines
+            + picture_html((self.output / "compare.png").read_bytes(), "Dice against device-seconds")
+        )
 
     def findings(self) -> list[str]:
         """Differences to the first system, and break-even points, as sentences."""
