@@ -196,7 +196,7 @@ class RayPool:
             self.heartbeat()
             self._take_in()
             waited = time.monotonic() - start
-            if len(self._actors) >= self.config.fewest and waited > _ROOM_SECONDS:
+            if self._hired and len(self._actors) >= self.config.fewest and waited > _ROOM_SECONDS:
                 logger.warning("going on with %d workers of %d", self.count, self.config.most)
                 return
             if waited > _START_SECONDS:
