@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 CONFIG = Path(__file__).parents[1] / "launchers" / "configs" / "smoke.yaml"
-TIMES = ["seconds", "device_seconds"]
+TIMES = ["seconds", "device_seconds", "sum_seconds"]
 
 
 def autoreg(*arguments: object, code: int = 0, **options: Any) -> str:
