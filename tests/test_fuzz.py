@@ -193,7 +193,7 @@ def test_a_genotype_and_loss_weights(folder, data):
     space = load_space("tiny", dims=2)
     from autoreg.networks import Genotype
 
-    genotype = Genotype.of_choices(space.architecture, space.primitives, [0] * len(space.architecture.edges()))
+    genotype = Genotype.uniform(space.architecture, space.primitives[0])
     path = folder / "genotype.yaml"
     valid = yaml.safe_dump(genotype.to_dict()).encode()
     twisted = yaml.safe_dump(data.draw(twist(yaml.safe_load(valid))), allow_unicode=True).encode("utf-8", "replace")

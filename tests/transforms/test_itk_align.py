@@ -54,7 +54,7 @@ def test_headers_that_do_not_meet_are_no_obstacle() -> None:
 def test_an_aligned_pair_stays() -> None:
     image = make_subject(0, modalities=["t1"], shape=SHAPE, seed=0)[0][0].astype(np.float32)
     geometry = Geometry(SHAPE, np.eye(4))
-    np.testing.assert_allclose(align(image, geometry, image, geometry).matrix, np.eye(4), atol=0.01)
+    np.testing.assert_allclose(align(image, geometry, image, geometry).matrix, np.eye(4), atol=0.05)
 
 
 def test_upright_slices_are_refused() -> None:
