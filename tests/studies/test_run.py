@@ -47,7 +47,7 @@ def peers(monkeypatch) -> None:
 
         return register
 
-    for name in list(PEERS):
+    for name in reversed(list(PEERS)):  # undone backwards, so the order comes back
         monkeypatch.delitem(PEERS, name)
     monkeypatch.setitem(PEERS, "still", still)
     monkeypatch.setitem(PEERS, "refusing", refusing)
