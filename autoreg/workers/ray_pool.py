@@ -218,7 +218,7 @@ class RayPool:
             except RayError as error:
                 self._failed_starts += 1
                 if self._failed_starts >= _FAILED_STARTS and self.count < self.config.fewest:
-                    raise WorkerError(f"worker cannot start: {_first_line(error)}") from error
+                    raise WorkerError(f"worker cannot start: {_cause(error)}") from error
         self._hired = waiting
         return self.count > before
 
@@ -263,7 +263,7 @@ class RayPool:
         if "memory" in str(error) and "low on memory" in str(error):
             return MemoryExhaustedError(f"worker {worker}: ended in {task}, its node was low on memory")
         verb = "failed" if isinstance(error, RayTaskError) else "lost"
-        return WorkerError(f"worker {worker}: {verb} during {task}: {_first_line(error)}")
+        return WorkerError(f"worker {worker}: {verb} during {task}: {_cause(error)}")
 
 
 class _Pulses:
@@ -295,9 +295,11 @@ def _failed(call: Any) -> RayError | None:
     return None
 
 
-def _first_line(error: BaseException) -> str:
-    lines = [line for line in str(error).splitlines() if line.strip()]
-    return lines[-1] if isinstance(error, RayTaskError) and lines else (lines or [type(error).__name__])[0]
+def _cause(error: BaseException) -> str:
+    """One line of what Ray says: under a traceback the last one, else the first."""
+    lines = [line for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
+    traceback = isinstance(error, RayTaskError) or "creation task" in lines[0]
+    return lines[-1] if traceback else lines[0]
 
 
 def _resources() -> str:
