@@ -20,6 +20,8 @@ class Choice:
     loss_weights: dict[str, float]
     source: dict[str, Any] | None = None
     """result.json of the search that made the choice."""
+    begun: Path | None = None
+    """Folder of the first part of this training, if there is one."""
 
 
 def choose(
@@ -40,9 +42,10 @@ def choose(
     given = [name for name, v in (("--search", search_folder), ("--genotype", genotype), ("--network", network)) if v]
     if len(given) != 1:
         raise InputError(f"train: expected one of --search, --genotype, --network, got {', '.join(given) or 'none'}")
-    source = None
+    source, begun = None, None
     if search_folder:
         source = read_result(search_folder)
+        begun = _begun(search_folder, source)
         if source.get("network") in NETWORKS:
             network = source["network"]
         else:
@@ -59,7 +62,13 @@ def choose(
             raise SearchSpaceError(f"{genotype}: {error}") from error
     else:
         described = space.named_network(str(network))
-    return Choice(described, weights, source)
+    return Choice(described, weights, source, begun)
+
+
+def _begun(search_folder: Path, result: Mapping[str, Any]) -> Path | None:
+    """Where the training of the play-off's winner was left."""
+    rows = [row for row in result.get("finalists") or () if row["name"] == result.get("chosen") and row.get("folder")]
+    return search_folder / rows[-1]["folder"] if rows else None
 
 
 def _read_loss_weights(path: Path) -> dict[str, float]:

@@ -12,7 +12,7 @@ from autoreg.data.synthetic import make_phantoms
 from autoreg.reporting.watch import Watch
 from autoreg.search.run import is_finished
 
-SUBJECTS = 20
+SUBJECTS = 32
 
 
 def tell(output: Path, *, seed: int, watch: Watch) -> Path:

@@ -2,13 +2,14 @@
 
 import shutil
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from autoreg.begun import go_on_from
 from autoreg.choice import Choice, fit_dims, in_order, plain_network, write_choice
 from autoreg.config import Config, config_from_dict, config_to_dict, load_space, read_yaml, write_yaml
 from autoreg.data.splits import Roles
@@ -36,8 +37,8 @@ from autoreg.search.training import TrainDriver
 from autoreg.setting import Setting, open_pool, open_setting, search_spec, training_spec
 from autoreg.transforms.files import check_name
 
-BRIEF_FIGURES = ("val_dice", "folds_percent", "sdlogj", "score")
-"""Of the winner's brief training, on the selection pairs: what result.json of a search reports."""
+FIGURES_OF_WINNER = ("val_dice", "folds_percent", "sdlogj", "score")
+"""So far as its training went, on the selection pairs: what result.json of a search reports."""
 
 
 def search(
@@ -69,31 +70,27 @@ def search(
             last = run_rounds(driver, pool, run.journal, resume=resume)
             if config.search.removal:
                 survived(lambda place: driver.weigh(pool), last, key="importances")
-        brief = replace(config.train, steps=config.search.finalist_steps, evaluate_every=config.search.finalist_steps)
-
-        def brief_training(finalist: Finalist, folder: Path, name: str) -> None:
-            network = {"genotype": finalist.genotype.to_dict()} if finalist.genotype else spec.network
-            choice = Choice(dict(network), finalist.loss_weights)
-            options = {"dataset": dataset, "watch": watch.named(name), "resume": True, "tracked": False}
-            train(replace(config, train=brief), choice, output=folder, **options)
-
+        trainings = _Trainings(config, spec.network, dataset, watch)
         chosen, played = play_off(
             driver.finalists(),
             partial(loss_weights_around, space),
             run,
-            brief_training,
+            trainings.first_rounds,
             most=config.search.finalists if _has_labelled_pairs(setting, roles) else 1,
+            rounds=config.train.rounds_to_look(config.search.finalist_steps),
         )
         if config.search.pareto and chosen.genotype:
             genotypes = {"chosen": chosen.genotype, "fast": driver.fast_genotype(chosen.genotype)}
             around = front_candidates(space, genotypes, chosen.loss_weights)
-            draw_front(around, run, brief_training, lambda model: _measured(model, setting, roles, config))
+            draw_front(around, run, trainings.brief, lambda model: _measured(model, setting, roles, config))
         if chosen.genotype:
             write_yaml(output / "genotype.yaml", chosen.genotype.to_dict())
         write_yaml(output / "loss_weights.yaml", chosen.loss_weights)
         run.finish(
             metrics=_last_values(run, ("soft_dice", "folds_percent", "alpha_entropy", "train_objective"))
-            | next(({k: row[k] for k in BRIEF_FIGURES} for row in played if row["name"] == chosen.name), {}),
+            | next(
+                ({k: row[k] for k in FIGURES_OF_WINNER} for row in reversed(played) if row["name"] == chosen.name), {}
+            ),
             network=config.search.network or "autoreg",
             genotype=dict(chosen.genotype.edges) if chosen.genotype else None,
             loss_weights=chosen.loss_weights,
@@ -106,6 +103,35 @@ def search(
     return output
 
 
+@dataclass(frozen=True)
+class _Trainings:
+    """Of finalists, each in a folder of its own; a folder that holds a part is gone on with."""
+
+    config: Config
+    network: Mapping[str, Any]
+    """Of finalists that bring no architecture."""
+    dataset: Path | None
+    watch: Watch
+
+    def first_rounds(self, finalist: Finalist, folder: Path, name: str, rounds: int, begun: Path | None) -> None:
+        """Of the final training."""
+        self._train(self.config, finalist, folder, name, until=rounds, begun=begun)
+
+    def brief(self, finalist: Finalist, folder: Path, name: str) -> None:
+        """A whole training of few steps, its learning rate down to zero."""
+        steps = self.config.search.finalist_steps
+        brief = replace(self.config.train, steps=steps, evaluate_every=steps)
+        self._train(replace(self.config, train=brief), finalist, folder, name)
+
+    def _train(
+        self, config: Config, finalist: Finalist, folder: Path, name: str, *, begun: Path | None = None, **options: Any
+    ) -> None:
+        network = {"genotype": finalist.genotype.to_dict()} if finalist.genotype else dict(self.network)
+        choice = Choice(network, finalist.loss_weights, begun=begun)
+        options |= {"dataset": self.dataset, "watch": self.watch.named(name), "resume": True, "tracked": False}
+        train(config, choice, output=folder, **options)
+
+
 def train(
     config: Config,
     choice: Choice,
@@ -115,8 +141,14 @@ def train(
     resume: bool = False,
     watch: Watch | None = None,
     tracked: bool = True,
+    until: int | None = None,
 ) -> Path:
-    """Train the weights of a chosen network from scratch; the folder then holds model.pt.
+    """Train the weights of a chosen network; the folder then holds model.pt.
+
+    From scratch, or from where the play-off of a search left the same training: the result is the same.
+
+    Args:
+        until: stop after so many rounds.
 
     Raises:
         InputError, WorkerError, DivergedError: as `search`.
@@ -133,8 +165,10 @@ def train(
     plan = replace(run_plan("train", config, setting, output), parent=choice.source, tracked=tracked)
     with open_run(plan, resume=resume, progress=watch.counter("train"), earlier_seconds=earlier) as run:
         write_yaml(output / "config.yaml", run.plan.config)
+        if choice.begun and not (output / "checkpoints").exists():
+            resume = go_on_from(choice.begun, run.plan, choice, weights)
         with open_pool(spec, config, run.journal.ledger.heartbeat) as pool:
-            run_rounds(driver, pool, run.journal, resume=resume)
+            place = run_rounds(driver, pool, run.journal, resume=resume, until=until)
         save_model(
             output / "model.pt",
             description=plain_network(network),
@@ -151,6 +185,7 @@ def train(
             genotype=choice.network.get("genotype", {}).get("edges"),
             loss_weights=weights,
             network=choice.network.get("name", "autoreg" if "genotype" in choice.network else None),
+            steps=min(place.rounds * config.train.steps_per_round, config.train.steps),
         )
         if tracked:
             draw_history(run)

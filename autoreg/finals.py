@@ -1,7 +1,8 @@
-"""The last rounds of a search: brief trainings that decide among finalists, or draw a front around the chosen one."""
+"""The end of a search: trainings that are begun to decide among finalists, or brief ones around the chosen one."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,44 +14,68 @@ from autoreg.search.finalists import Finalist
 from autoreg.search.front import on_front
 from autoreg.search.run import Run, is_finished, read_result
 
-BriefTraining = Callable[[Finalist, Path, str], None]
+Training = Callable[[Finalist, Path, str], None]
 """Trains a finalist into a folder, or what is left of it; the last argument is what to call it."""
+FirstRounds = Callable[[Finalist, Path, str, int, Path | None], None]
+"""The first so many rounds of a training, going on from those in the folder that comes last."""
 
 
 def play_off(
     architectures: Sequence[Finalist],
     loss_weights_around: Callable[[Finalist], Sequence[Finalist]],
     run: Run,
-    brief_training: BriefTraining,
+    first_rounds: FirstRounds,
     *,
     most: int,
+    rounds: int,
 ) -> tuple[Finalist, list[dict[str, Any]]]:
-    """The best by the score among architectures, then among loss weights for it; and a row on each.
+    """The best by the score among architectures, then among loss weights for it; and a row on each training.
 
-    At most `most` are trained; with one, the first architecture is taken unseen. Costs are the search's. One that
-    diverges is out; when all do, the first is taken.
+    Each takes the first `rounds` of its training, and the best two as many again (successive halving: Jamieson and
+    Talwalkar, AISTATS 2016, PMLR 51:240). At most `most` enter; with one, the first architecture is taken unseen. Costs
+    are the search's. One that diverges is out; when all do, the first is taken.
     """
     if most == 1:
         return architectures[0], []
+    begin = partial(_begin, first_rounds, rounds, {})
     entered = list(architectures[:most])
-    rows = _play(entered, run, brief_training, "finalists")
-    others = loss_weights_around(entered[_best(rows)])[: most - len(entered)]
-    rows += _play(others, run, brief_training, "finalists", first=len(entered) + 1)
+    rows = _play(entered, run, begin, "finalists")
+    others = loss_weights_around(entered[_ranked(rows)[0]])[: most - len(entered)]
+    rows += _play(others, run, begin, "finalists", first=len(entered) + 1)
     entered += others
-    scores = {f"finalist.{row['name'].replace(' ', '_')}.score": row["score"] for row in rows}
-    run.tracker.metrics({name: float(score) for name, score in scores.items() if score is not None}, step=0)
-    return entered[_best(rows)], rows
+    best = [i for i in _ranked(rows)[:2] if rows[i]["score"] is not None]
+    if len(best) == 2:
+        earlier = {entered[i].name: run.folder / rows[i]["folder"] for i in best}
+        entered = [entered[i] for i in best]
+        last = _play(entered, run, partial(_begin, first_rounds, 2 * rounds, earlier), "final")
+        best, rows = _ranked(last), rows + last
+    _track(run, rows)
+    return entered[best[0] if best else 0], rows
 
 
-def _best(rows: Sequence[dict[str, Any]]) -> int:
+def _begin(
+    first_rounds: FirstRounds, rounds: int, earlier: Mapping[str, Path], finalist: Finalist, folder: Path, name: str
+) -> None:
+    first_rounds(finalist, folder, name, rounds, earlier.get(finalist.name))
+
+
+def _ranked(rows: Sequence[dict[str, Any]]) -> list[int]:
+    """Places of the rows, best first; of equals the first."""
     scores = [-math.inf if row["score"] is None else float(row["score"]) for row in rows]
-    return scores.index(max(scores))
+    return sorted(range(len(rows)), key=lambda i: -scores[i])
+
+
+def _track(run: Run, rows: Sequence[dict[str, Any]]) -> None:
+    for row in rows:
+        if row["score"] is not None:
+            name = f"finalist.{row['name'].replace(' ', '_')}.score"
+            run.tracker.metrics({name: float(row["score"])}, step=row.get("steps") or 0)
 
 
 def draw_front(
     candidates: Sequence[Finalist],
     run: Run,
-    brief_training: BriefTraining,
+    brief_training: Training,
     measure: Callable[[Path], dict[str, float]],
 ) -> pd.DataFrame:
     """Train candidates briefly, measure each, and write front.csv and figures/front.png.
@@ -78,23 +103,24 @@ def draw_front(
 
 
 def _play(
-    entering: Sequence[Finalist], run: Run, brief_training: BriefTraining, stage: str, *, first: int = 1
+    entering: Sequence[Finalist], run: Run, training: Training, stage: str, *, first: int = 1
 ) -> list[dict[str, Any]]:
-    """A brief training of each, one after the other; finished ones are read, not repeated."""
+    """A training of each, one after the other; finished ones are read, not repeated."""
     rows: list[dict[str, Any]] = []
     for number, finalist in enumerate(entering, start=first):
         place = Path(stage) / finalist.name.replace(" ", "-")
-        metrics = _played(finalist, run.folder / place, brief_training, f"{stage} {number}: {finalist.name}")
+        metrics = _played(finalist, run.folder / place, training, f"{stage} {number}: {finalist.name}")
         costs = run.folder / place / "cost.jsonl"
         seconds = run.journal.ledger.take_over(costs, run.plan.command, key=f"{stage} {number}")
         rows.append({"name": finalist.name, **metrics, "device_seconds": seconds, "folder": str(place)})
     return rows
 
 
-def _played(finalist: Finalist, folder: Path, brief_training: BriefTraining, name: str) -> dict[str, Any]:
+def _played(finalist: Finalist, folder: Path, training: Training, name: str) -> dict[str, Any]:
     if not is_finished(folder):
         try:
-            brief_training(finalist, folder, name)
+            training(finalist, folder, name)
         except DivergedError as error:
             return {"score": None, "diverged": str(error)}
-    return read_result(folder)["metrics"]
+    result = read_result(folder)
+    return {"steps": result.get("steps")} | result["metrics"]

@@ -1,4 +1,4 @@
-"""Brief trainings decide, are not repeated after a stop, and their cost is the search's."""
+"""Trainings that are begun decide, are not repeated after a stop, and their cost is the search's."""
 
 import json
 from pathlib import Path
@@ -17,6 +17,9 @@ SPACE = load_space("tiny", dims=3)
 NAMES = ("by alpha", "default architecture", "default")
 FINALISTS = [Finalist(name, Genotype.uniform(SPACE.architecture, "conv3"), {"lncc": 1.0}) for name in NAMES]
 SCORES = {"by alpha": 0.6, "default architecture": 0.7, "default": 0.5}
+LATER = {}
+"""Where twice the rounds say otherwise."""
+ROUNDS = 3
 
 
 def around(winner: Finalist) -> list[Finalist]:
@@ -25,16 +28,22 @@ def around(winner: Finalist) -> list[Finalist]:
 
 
 def played(run: Run, training: "Training", *, most: int = 5, rivals=around) -> tuple[Finalist, list[dict]]:
-    return play_off(FINALISTS[:2], rivals, run, training, most=most)
+    return play_off(FINALISTS[:2], rivals, run, training.first_rounds, most=most, rounds=ROUNDS)
 
 
 class Training:
     """Writes what a training leaves; `by alpha` diverges if told to."""
 
     def __init__(self, *, diverges: str | None = None, dies_at: str | None = None) -> None:
-        self.diverges, self.dies_at, self.trained = diverges, dies_at, []
+        self.diverges, self.dies_at, self.trained, self.begun = diverges, dies_at, [], {}
 
-    def __call__(self, finalist: Finalist, folder: Path, name: str) -> None:
+    def first_rounds(self, finalist: Finalist, folder: Path, name: str, rounds: int, begun: Path | None) -> None:
+        assert rounds == ROUNDS * (2 if begun else 1)
+        if begun:
+            self.begun[finalist.name] = begun.name
+        self(finalist, folder, name, scores=SCORES | (LATER if begun else {}))
+
+    def __call__(self, finalist: Finalist, folder: Path, name: str, scores: dict[str, float] = SCORES) -> None:
         if finalist.name == self.dies_at:
             raise KeyboardInterrupt
         self.trained.append(finalist.name)
@@ -42,7 +51,7 @@ class Training:
         Ledger(folder / "cost.jsonl").add("train", "cpu", 10.0, wasted_seconds=1.0)
         if finalist.name == self.diverges:
             raise DivergedError("weights", 1, 2)
-        result = {"status": "finished", "metrics": {"score": SCORES[finalist.name], "val_dice": 0.5}}
+        result = {"status": "finished", "metrics": {"score": scores[finalist.name], "val_dice": 0.5}}
         (folder / "result.json").write_text(json.dumps(result))
 
 
@@ -61,10 +70,20 @@ def spent(run: Run) -> float:
 
 def test_the_best_by_the_score_wins_and_all_is_paid(plan) -> None:
     with opened(plan) as run:
-        winner, rows = played(run, Training())
+        training = Training()
+        winner, rows = played(run, training)
         assert winner.name == "default architecture"
-        assert [row["score"] for row in rows] == [0.6, 0.7, 0.5]
-        assert spent(run) == pytest.approx(33.0)
+        assert [row["score"] for row in rows] == [0.6, 0.7, 0.5, 0.7, 0.6]
+        assert spent(run) == pytest.approx(55.0)
+    assert training.begun == {"default architecture": "default-architecture", "by alpha": "by-alpha"}
+
+
+def test_twice_the_rounds_have_the_last_word(plan, monkeypatch) -> None:
+    monkeypatch.setitem(LATER, "by alpha", 0.8)
+    with opened(plan) as run:
+        winner, rows = played(run, Training())
+    assert winner.name == "by alpha"
+    assert rows[-1]["name"] == "by alpha" and rows[-1]["folder"] == "final/by-alpha"
 
 
 def test_one_alone_is_taken_unseen(plan) -> None:
@@ -78,13 +97,14 @@ def test_loss_weights_are_tried_for_the_winner_while_there_is_room(plan) -> None
     training = Training()
     with opened(plan) as run:
         winner, rows = played(run, training, most=2)
-        assert winner.name == "default architecture" and len(rows) == 2
-        SCORES["default"] = 0.9
-        try:
-            assert played(run, training)[0].name == "default"
-        finally:
-            SCORES["default"] = 0.5
-    assert training.trained == list(NAMES)
+        assert winner.name == "default architecture" and len(rows) == 4
+        assert training.trained == ["by alpha", "default architecture", "default architecture", "by alpha"]
+
+
+def test_loss_weights_may_win(plan, monkeypatch) -> None:
+    monkeypatch.setitem(SCORES, "default", 0.9)
+    with opened(plan) as run:
+        assert played(run, Training())[0].name == "default"
 
 
 def test_one_that_diverges_is_out_but_paid(plan) -> None:
@@ -92,7 +112,8 @@ def test_one_that_diverges_is_out_but_paid(plan) -> None:
         winner, rows = played(run, Training(diverges="default architecture"), rivals=lambda winner: FINALISTS[2:])
         assert winner.name == "by alpha"
         assert rows[1]["score"] is None and "not finite" in rows[1]["diverged"]
-        assert spent(run) == pytest.approx(33.0)
+        assert [row["name"] for row in rows[3:]] == ["by alpha", "default"]
+        assert spent(run) == pytest.approx(55.0)
 
 
 def test_after_a_stop_only_what_is_missing_is_trained(plan) -> None:
@@ -101,9 +122,9 @@ def test_after_a_stop_only_what_is_missing_is_trained(plan) -> None:
         played(run, first)
     with opened(plan) as run:
         winner, rows = played(run, second)
-        assert winner.name == "default architecture" and len(rows) == 3
-        assert second.trained == ["default"]
-        assert spent(run) == pytest.approx(33.0)
+        assert winner.name == "default architecture" and len(rows) == 5
+        assert second.trained == ["default", "default architecture", "by alpha"]
+        assert spent(run) == pytest.approx(55.0)
 
 
 def test_a_front_has_a_row_a_trained_candidate(plan) -> None:

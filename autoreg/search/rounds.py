@@ -84,8 +84,8 @@ class Journal:
             pd.DataFrame(self.rows).to_parquet(file, index=False)
 
 
-def run_rounds(driver: Driver, pool: Pool, journal: Journal, *, resume: bool) -> Place:
-    """Run what is left of the driver's rounds; returns where the run stands then.
+def run_rounds(driver: Driver, pool: Pool, journal: Journal, *, resume: bool, until: int | None = None) -> Place:
+    """Run what is left of the driver's rounds, or of its first `until`; returns where the run stands then.
 
     A round is lost as a whole or kept as a whole: after a fault the pool is repaired, all go back to the state
     after the last finished round, and the round is done again.
@@ -97,7 +97,8 @@ def run_rounds(driver: Driver, pool: Pool, journal: Journal, *, resume: bool) ->
     """
     place = _start(driver, pool, journal, resume=resume)
     answers = Answers(driver.step_backs)
-    while place.rounds < driver.rounds:
+    rounds = driver.rounds if until is None else min(until, driver.rounds)
+    while place.rounds < rounds:
         kept = driver.state()
         place, (row, workers) = survive(
             lambda place: _round(driver, pool, place),
@@ -111,6 +112,7 @@ def run_rounds(driver: Driver, pool: Pool, journal: Journal, *, resume: bool) ->
         )
         place = replace(place, rounds=place.rounds + 1, workers=workers)
         _keep(driver, pool, journal, place, row)
+        journal.progress(place.rounds, rounds, row)
     return place
 
 
@@ -198,7 +200,6 @@ def _keep(driver: Driver, pool: Pool, journal: Journal, place: Place, row: Row) 
         save_checkpoint(journal.checkpoints, place.rounds, state, keep=KEEP_CHECKPOINTS)
         journal.write_history()
         _log(journal, row)
-    journal.progress(place.rounds, driver.rounds, row)
 
 
 def _log(journal: Journal, row: Row) -> None:

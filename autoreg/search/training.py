@@ -46,6 +46,11 @@ class TrainConfig:
     def rounds(self) -> int:
         return math.ceil(self.steps / self.steps_per_round)
 
+    def rounds_to_look(self, steps: int) -> int:
+        """Rounds until the first look at the selection pairs after so many steps, or until the end."""
+        looks = math.ceil(steps / (self.steps_per_round * self.evaluate_every))
+        return min(looks * self.evaluate_every, self.rounds)
+
     def learning_rate_at(self, step: int) -> float:
         """Linear warm-up, then half a cosine down to zero."""
         rising = min(1.0, (step + 1) / max(self.warmup_steps, 1))
