@@ -405,7 +405,8 @@ def run(bench: Bench, wanted: int, seed: int, variants: list[str]) -> tuple[list
     while len(faults) < wanted:
         variant = variants[number % len(variants)]
         verb, inside = VARIANTS[variant]
-        calm.setdefault(variant, undisturbed(bench, variant, verb, inside))
+        if variant not in calm:
+            calm[variant] = undisturbed(bench, variant, verb, inside)
         number += 1
         command = Command(bench, f"{number:02d}-{variant}", verb, inside | (NOISE if verb == "search" else {}))
         if verb == "search":
@@ -417,7 +418,9 @@ def run(bench: Bench, wanted: int, seed: int, variants: list[str]) -> tuple[list
             left += drawn
         else:
             disturb(bench, command, deck(dict.fromkeys(IN_STUDIES, 1), rng), rng, faults)
-        wrong += differences(bench, command, calm[variant])
+        found = differences(bench, command, calm[variant])
+        print("\n".join(found) or f"     {command.name:24s} ended as undisturbed", flush=True)
+        wrong += found
     return faults, wrong
 
 
@@ -440,6 +443,8 @@ def main() -> int:
     parser.add_argument("--variants", nargs="+", choices=VARIANTS, default=list(VARIANTS))
     parser.add_argument("--output", type=Path, default=Path("runs/chaos"))
     given = parser.parse_args()
+    if given.output.exists():
+        parser.error(f"--output {given.output}: expected a new folder, got one that exists")
     start = time.monotonic()
     with open_bench(given.output.resolve()) as bench:
         faults, wrong = run(bench, given.faults, given.seed, given.variants)
