@@ -23,10 +23,15 @@ from autoreg.workers.config import WorkerConfig
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML whose numbers are those people write: plain YAML 1.1 reads 1e-3 and 1.0e4 as text."""
+    """YAML whose numbers are those people write: plain YAML 1.1 reads 1e-3 as text, and a modality 0001 as a number."""
 
 
-_Loader.yaml_implicit_resolvers = {k: list(v) for k, v in yaml.SafeLoader.yaml_implicit_resolvers.items()}
+_INT = "tag:yaml.org,2002:int"
+_Loader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in resolvers if tag != _INT]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+_Loader.add_implicit_resolver(_INT, re.compile(r"[-+]?(0|[1-9][0-9_]*|0x[0-9a-fA-F_]+)$"), list("-+0123456789"))
 _Loader.add_implicit_resolver(
     "tag:yaml.org,2002:float", re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$"), list("-+.0123456789")
 )

@@ -33,24 +33,34 @@ def phantoms(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_phantoms(tmp_path_factory.mktemp("phantoms"), subjects=8, shape=(24, 24, 24), seed=0)
 
 
-@pytest.fixture(scope="session")
-def smoke_setting(phantoms: Path):
+def smoke(dataset: Path):
     """Configuration, opened data and search space of launchers/configs/smoke.yaml."""
     from autoreg.config import load_config, load_space, shipped
     from autoreg.setting import open_setting
 
     config = load_config(shipped("launchers") / "configs" / "smoke.yaml")
-    setting = open_setting(config, phantoms)
+    setting = open_setting(config, dataset)
     return config, setting, load_space(config.space, dims=setting.dims)
+
+
+def searching(opened):
+    """Workers of a small search."""
+    from autoreg.setting import search_spec
+
+    config, setting, space = opened
+    return search_spec(config, setting, space, setting.roles(0))
+
+
+@pytest.fixture(scope="session")
+def smoke_setting(phantoms: Path):
+    """`smoke` of the phantoms."""
+    return smoke(phantoms)
 
 
 @pytest.fixture(scope="session")
 def tiny_spec(smoke_setting):
     """Workers of a small search."""
-    from autoreg.setting import search_spec
-
-    config, setting, space = smoke_setting
-    return search_spec(config, setting, space, setting.roles(0))
+    return searching(smoke_setting)
 
 
 @pytest.fixture(scope="session")
@@ -64,21 +74,13 @@ def flat_phantoms(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def flat_setting(flat_phantoms: Path):
     """As `smoke_setting`, in 2-D."""
-    from autoreg.config import load_config, load_space, shipped
-    from autoreg.setting import open_setting
-
-    config = load_config(shipped("launchers") / "configs" / "smoke.yaml")
-    setting = open_setting(config, flat_phantoms)
-    return config, setting, load_space(config.space, dims=setting.dims)
+    return smoke(flat_phantoms)
 
 
 @pytest.fixture(scope="session")
 def flat_spec(flat_setting):
     """Workers of a small search in 2-D."""
-    from autoreg.setting import search_spec
-
-    config, setting, space = flat_setting
-    return search_spec(config, setting, space, setting.roles(0))
+    return searching(flat_setting)
 
 
 @pytest.fixture(scope="session")
