@@ -9,7 +9,7 @@ import threading
 import time
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -78,7 +78,8 @@ class Store:
             threading.Thread(target=self._pass_on, args=(caller,), daemon=True).start()
 
     def _pass_on(self, caller: socket.socket) -> None:
-        with caller, socket.create_connection(("127.0.0.1", self._port)) as server:
+        # a caller that was killed resets its connection
+        with suppress(ConnectionError), caller, socket.create_connection(("127.0.0.1", self._port)) as server:
             while self._mode != "away":
                 for end in select.select([caller, server], [], [], 0.2)[0]:
                     content = end.recv(65536)
