@@ -2,12 +2,12 @@
 
     python benchmarks/speed.py                                        every case, 48 x 64 x 48 and 80 x 96 x 112
     python benchmarks/speed.py --only "training step" --sizes 160,192,224 --json speed.json
-    python benchmarks/speed.py --history runs/speed.jsonl              compare with the last run there, then add this one
+    python benchmarks/speed.py --history runs/speed.jsonl              compare with the last run there, and add this
     python benchmarks/speed.py --profile runs/profile                  where the time of a training step goes
 
-The cases of speed_cases.py need torch and numpy alone, those of speed_system.py the whole of AutoReg; peers take part where
-they are installed (pip install 'autoreg[bench]'). Contenders take turns; a ratio is the median over repetitions of
-their time to ours. MiB: kept for the way back; on a GPU the peak.
+The cases of speed_cases.py need torch and numpy alone, those of speed_system.py the whole of AutoReg; peers take part
+where they are installed (pip install 'autoreg[bench]'). Contenders take turns; a ratio is the median over repetitions
+of their time to ours. MiB: kept for the way back; on a GPU the peak.
 """
 
 import argparse
@@ -150,7 +150,7 @@ def all_cases(names: Sequence[str]) -> list[str]:
     try:
         from speed_system import SYSTEM_CASES
     except ImportError:  # a machine with torch and numpy alone
-        SYSTEM_CASES = {}  # noqa: N806
+        SYSTEM_CASES = {}
     known = [*CASES, *SYSTEM_CASES]
     unknown = [name for name in names if name not in known]
     if unknown:

@@ -1,7 +1,7 @@
 """What is timed: ours, the plainest way to write the same, and peers where they are installed. Needs torch and numpy.
 
-A case gives, for a size and a device, contenders by name; each is a function that does the work once. The first is ours.
-Ratios say how many times longer another one takes.
+A case gives, for a size and a device, contenders by name; each is a function that does the work once. The first is
+ours.
 """
 
 from collections.abc import Callable, Iterator
