@@ -29,7 +29,7 @@ from autoreg.reporting.compare import compare_runs
 from autoreg.reporting.watch import Watch
 from autoreg.search.controller import SearchDriver
 from autoreg.search.faults import Place
-from autoreg.search.finalists import Finalist, loss_weights_around
+from autoreg.search.finalists import Finalist, loss_weights_along
 from autoreg.search.front import front_candidates
 from autoreg.search.rounds import run_rounds, survive
 from autoreg.search.run import Run, open_run, read_result
@@ -73,7 +73,7 @@ def search(
         trainings = _Trainings(config, spec.network, dataset, watch)
         chosen, played = play_off(
             driver.finalists(),
-            partial(loss_weights_around, space),
+            partial(loss_weights_along, space),
             run,
             trainings.first_rounds,
             most=config.search.finalists if _has_labelled_pairs(setting, roles) else 1,

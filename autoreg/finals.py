@@ -22,7 +22,7 @@ FirstRounds = Callable[[Finalist, Path, str, int, Path | None], None]
 
 def play_off(
     architectures: Sequence[Finalist],
-    loss_weights_around: Callable[[Finalist], Sequence[Finalist]],
+    loss_weights_along: Callable[[Finalist, int], Finalist],
     run: Run,
     first_rounds: FirstRounds,
     *,
@@ -31,18 +31,24 @@ def play_off(
 ) -> tuple[Finalist, list[dict[str, Any]]]:
     """The best by the score among architectures, then among loss weights for it; and a row on each training.
 
-    Each takes the first `rounds` of its training, and the best two as many again (successive halving: Jamieson and
-    Talwalkar, AISTATS 2016, PMLR 51:240). At most `most` enter; with one, the first architecture is taken unseen. Costs
-    are the search's. One that diverges is out; when all do, the first is taken.
+    Loss weights: twice as far as the search went, and while that is the best so far twice as far again; where going
+    farther does not pay, the starts. Each takes the first `rounds` of its training, and the best two as many again
+    (successive halving: Jamieson and Talwalkar, AISTATS 2016, PMLR 51:240). At most `most` enter; with one, the first
+    architecture is taken unseen. Costs are the search's. One that diverges is out; when all do, the first is taken.
     """
     if most == 1:
         return architectures[0], []
     begin = partial(_begin, first_rounds, rounds, {})
     entered = list(architectures[:most])
     rows = _play(entered, run, begin, "finalists")
-    others = loss_weights_around(entered[_ranked(rows)[0]])[: most - len(entered)]
-    rows += _play(others, run, begin, "finalists", first=len(entered) + 1)
-    entered += others
+    winner, times = entered[_ranked(rows)[0]], 2
+    while times is not None and len(entered) < most:
+        rival = loss_weights_along(winner, times)
+        new = not any(rival.same_as(other) for other in entered)
+        if new:
+            entered.append(rival)
+            rows += _play([rival], run, begin, "finalists", first=len(entered))
+        times = _next_times(times, better=new and _ranked(rows)[0] == len(rows) - 1)
     best = [i for i in _ranked(rows)[:2] if rows[i]["score"] is not None]
     if len(best) == 2:
         earlier = {entered[i].name: run.folder / rows[i]["folder"] for i in best}
@@ -51,6 +57,15 @@ def play_off(
         best, rows = _ranked(last), rows + last
     _track(run, rows)
     return entered[best[0] if best else 0], rows
+
+
+def _next_times(times: int, *, better: bool) -> int | None:
+    """How far to go after so many times."""
+    if times == 0:
+        return None
+    if better:
+        return 2 * times
+    return 0 if times == 2 else None
 
 
 def _begin(

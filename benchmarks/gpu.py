@@ -1,6 +1,6 @@
 """The cases of speed.py that need torch and numpy alone, on a GPU: for a machine that has nothing else.
 
-    PYTHONPATH=. python benchmarks/gpu.py --json gpu.json
+PYTHONPATH=. python benchmarks/gpu.py --json gpu.json
 """
 
 import sys

@@ -15,19 +15,26 @@ from autoreg.tracking.ledger import Ledger
 
 SPACE = load_space("tiny", dims=3)
 NAMES = ("by alpha", "default architecture", "default")
-FINALISTS = [Finalist(name, Genotype.uniform(SPACE.architecture, "conv3"), {"lncc": 1.0}) for name in NAMES]
+FINALISTS = [
+    Finalist(name, Genotype.uniform(SPACE.architecture, "conv3"), {"lncc": float(i)}) for i, name in enumerate(NAMES)
+]
 SCORES = {"by alpha": 0.6, "default architecture": 0.7, "default": 0.5}
 LATER = {}
 """Where twice the rounds say otherwise."""
 ROUNDS = 3
 
 
-def around(winner: Finalist) -> list[Finalist]:
-    assert winner.name == "default architecture"
-    return FINALISTS[2:]
+def along(winner: Finalist, times: int) -> Finalist:
+    """Only the starts differ."""
+    return FINALISTS[2] if times == 0 else winner
 
 
-def played(run: Run, training: "Training", *, most: int = 5, rivals=around) -> tuple[Finalist, list[dict]]:
+def farther(winner: Finalist, times: int) -> Finalist:
+    """Every distance is another one; after the fourth the range ends."""
+    return Finalist(f"{times} times", winner.genotype, {"lncc": -1.0 - min(times, 4)})
+
+
+def played(run: Run, training: "Training", *, most: int = 5, rivals=along) -> tuple[Finalist, list[dict]]:
     return play_off(FINALISTS[:2], rivals, run, training.first_rounds, most=most, rounds=ROUNDS)
 
 
@@ -107,9 +114,26 @@ def test_loss_weights_may_win(plan, monkeypatch) -> None:
         assert played(run, Training())[0].name == "default"
 
 
+@pytest.mark.parametrize(
+    ("scores", "entered"),
+    [
+        ({"2 times": 0.8, "4 times": 0.9}, ["2 times", "4 times"]),
+        ({"2 times": 0.8, "4 times": 0.75}, ["2 times", "4 times"]),
+        ({"2 times": 0.65, "0 times": 0.5}, ["2 times", "0 times"]),
+    ],
+)
+def test_loss_weights_go_on_while_that_pays(plan, monkeypatch, scores, entered) -> None:
+    for name, score in scores.items():
+        monkeypatch.setitem(SCORES, name, score)
+    with opened(plan) as run:
+        winner, rows = played(run, Training(), most=9, rivals=farther)
+    assert [row["name"] for row in rows[2:-2]] == entered
+    assert winner.name == max(SCORES, key=lambda name: SCORES[name])
+
+
 def test_one_that_diverges_is_out_but_paid(plan) -> None:
     with opened(plan) as run:
-        winner, rows = played(run, Training(diverges="default architecture"), rivals=lambda winner: FINALISTS[2:])
+        winner, rows = played(run, Training(diverges="default architecture"))
         assert winner.name == "by alpha"
         assert rows[1]["score"] is None and "not finite" in rows[1]["diverged"]
         assert [row["name"] for row in rows[3:]] == ["by alpha", "default"]

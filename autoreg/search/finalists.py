@@ -22,6 +22,10 @@ class Finalist:
     """None where the network was fixed by name."""
     loss_weights: dict[str, float]
 
+    def same_as(self, other: "Finalist") -> bool:
+        """Whether training the other one gives the same."""
+        return self.genotype == other.genotype and self.loss_weights == other.loss_weights
+
 
 def architectures(
     genotypes: Mapping[str, Genotype], loss_weights: dict[str, float], default: Genotype
@@ -31,32 +35,26 @@ def architectures(
     return _different([*every, Finalist("default architecture", default, loss_weights)])
 
 
-def loss_weights_around(space: SearchSpace, winner: Finalist) -> list[Finalist]:
-    """The winner, with loss weights twice as far from the starts as the search went (in log), and with the starts.
+def loss_weights_along(space: SearchSpace, finalist: Finalist, times: int) -> Finalist:
+    """The finalist with loss weights so many times as far from the starts as the search went (in log); 0: the starts.
 
-    A search of few rounds often stops on the way; going on in its direction costs one brief training to try. Regularity
-    (smoothness, folding) keeps its proportion to the term that grows most: how much a long training needs of it, no
-    short one can tell.
+    A search of few rounds often stops on the way; going on in its direction costs the begin of a training to try.
+    Regularity (smoothness, folding) keeps its proportion to the term that grows most: how much a long training needs of
+    it, no short one can tell.
     """
     starts = {term.name: 1.0 if term.reference else term.start for term in space.terms}
-    searched = winner.loss_weights
+    if times == 0:
+        return Finalist("default loss weights", finalist.genotype, starts)
+    searched = finalist.loss_weights
     growth = {t.name: searched[t.name] / t.start for t in space.terms if not t.reference and t.kind not in SMOOTHNESS}
     most = max([1.0, *growth.values()])
     farther = dict(searched)
     for term in space.terms:
         if not term.reference:
-            farther[term.name] = min(max(searched[term.name] * growth.get(term.name, most), term.low), term.high)
-    return _different(
-        [
-            winner,
-            Finalist("loss weights twice as far", winner.genotype, farther),
-            Finalist("default loss weights", winner.genotype, starts),
-        ]
-    )[1:]
+            moved = searched[term.name] * growth.get(term.name, most) ** (times - 1)
+            farther[term.name] = min(max(moved, term.low), term.high)
+    return Finalist(f"loss weights {times} times as far", finalist.genotype, farther)
 
 
 def _different(finalists: list[Finalist]) -> list[Finalist]:
-    def same(a: Finalist, b: Finalist) -> bool:
-        return a.genotype == b.genotype and a.loss_weights == b.loss_weights
-
-    return [f for i, f in enumerate(finalists) if not any(same(f, earlier) for earlier in finalists[:i])]
+    return [f for i, f in enumerate(finalists) if not any(f.same_as(earlier) for earlier in finalists[:i])]

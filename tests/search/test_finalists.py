@@ -6,7 +6,7 @@ import pytest
 
 from autoreg.config import load_space
 from autoreg.networks import Genotype
-from autoreg.search.finalists import Finalist, architectures, loss_weights_around
+from autoreg.search.finalists import Finalist, architectures, loss_weights_along
 from autoreg.search.front import front_candidates, on_front
 
 SPACE = load_space("tiny", dims=3)
@@ -30,16 +30,18 @@ def test_architectures_meet_with_the_searched_loss_weights() -> None:
 
 def test_loss_weights_go_on_in_the_direction_of_the_search_within_their_ranges() -> None:
     winner = Finalist("by alpha", OTHER, STARTS | {"smoothness": 0.3, "mse": 80.0, "overlap": 3.0})
-    farther, default = loss_weights_around(SPACE, winner)
-    assert farther.genotype == default.genotype == OTHER
+    starts, same, farther, farthest = (loss_weights_along(SPACE, winner, times) for times in (0, 1, 2, 4))
+    assert {f.genotype.edges["feature.1.0"] for f in (starts, same, farther, farthest) if f.genotype} == {"conv1"}
+    assert starts.loss_weights == STARTS
+    assert same.same_as(winner)
     # mse grew 8 times, 640 is out of range; smoothness keeps its proportion to what grew most
-    expected = STARTS | {"smoothness": 2.4, "mse": 100.0, "overlap": 9.0}
-    assert farther.loss_weights == pytest.approx(expected)
-    assert default.loss_weights == STARTS
+    assert farther.loss_weights == pytest.approx(STARTS | {"smoothness": 2.4, "mse": 100.0, "overlap": 9.0})
+    assert farthest.loss_weights == pytest.approx(STARTS | {"smoothness": 50.0, "mse": 100.0, "overlap": 50.0})
 
 
-def test_loss_weights_that_never_moved_have_no_rivals() -> None:
-    assert loss_weights_around(SPACE, Finalist("by alpha", OTHER, STARTS)) == []
+def test_loss_weights_that_never_moved_stay() -> None:
+    still = Finalist("by alpha", OTHER, STARTS)
+    assert all(loss_weights_along(SPACE, still, times).same_as(still) for times in (0, 2, 4))
 
 
 def test_front_candidates_vary_regularity_within_its_range() -> None:
