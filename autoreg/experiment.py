@@ -15,7 +15,7 @@ from autoreg.data.splits import Roles
 from autoreg.errors import AutoRegError, InputError
 from autoreg.evaluation.fields import save_fields
 from autoreg.evaluation.files import register_files, write_inverse, write_transform, write_warped, write_warped_labels
-from autoreg.evaluation.pairs import evaluate_pairs, summary
+from autoreg.evaluation.pairs import evaluate_pairs, summary, typical_pair
 from autoreg.extensions import load_extensions, loaded_extensions
 from autoreg.finals import draw_front, play_off
 from autoreg.metrics import folds_percent
@@ -294,8 +294,9 @@ def evaluate(
         save_fields(output / "fields", model, setting.volumes, pairs, refine=refine, device=_device())
     metrics = summary(frame)
     record_evaluation(folder, output, setting, split, metrics, refine=refine)
-    displacement = register_refined(model, setting.volumes, pairs[0], steps=refine, device=_device())
-    draw_pair(setting.volumes[pairs[0][0]], setting.volumes[pairs[0][1]], displacement, output)
+    shown = typical_pair(frame)
+    displacement = register_refined(model, setting.volumes, shown, steps=refine, device=_device())
+    draw_pair(setting.volumes[shown[0]], setting.volumes[shown[1]], displacement, output)
     track_evaluation(folder, output, f"{split}-refined-{refine}" if refine else split, metrics)
     return output
 

@@ -41,7 +41,7 @@ def record_evaluation(
     trained = read_result(folder) if (folder / "result.json").exists() else {}
     carried = {
         k: trained.get(k)
-        for k in ("seed", "version", "commit", "device_seconds", "genotype", "loss_weights", "mlflow_run_id")
+        for k in ("seed", "version", "commit", "device_seconds", "network", "genotype", "loss_weights", "mlflow_run_id")
     }
     write_json(
         output / "result.json",
@@ -53,6 +53,8 @@ def record_evaluation(
             "refine": refine,
             "dataset": setting.dataset.name,
             "dataset_hash": setting.dataset.fingerprint,
+            "dataset_path": str(setting.dataset.path.resolve()),
+            "labels": {str(number): name for number, name in setting.labels.items()},
             **carried,
             "metrics": {"val_dice": trained.get("metrics", {}).get("val_dice"), **metrics},
         },
