@@ -173,7 +173,7 @@ def compare(runs: Sequence[Result | PathLike], *, output: PathLike) -> Compariso
     """
     folders = [run.folder if isinstance(run, Result) else Path(run) for run in runs]
     comparison = compare_runs(folders, output=Path(output))
-    track_comparison(folders, Path(output))
+    track_comparison(folders, comparison)
     return comparison
 
 

@@ -25,14 +25,16 @@ from autoreg.records import record_evaluation, refined_system, run_plan, track_c
 from autoreg.registration.model import Model, load_model, save_model
 from autoreg.registration.refine import register_refined, unsupervised
 from autoreg.reporting.compare import compare_runs
+from autoreg.reporting.html import run_report
 from autoreg.reporting.watch import Watch
 from autoreg.search.controller import SearchDriver
 from autoreg.search.faults import Place
 from autoreg.search.finalists import Finalist, loss_weights_around
 from autoreg.search.front import front_candidates
 from autoreg.search.rounds import run_rounds, survive
-from autoreg.search.run import Run, open_run, read_result
+from autoreg.search.run import MLFLOW_MODEL, Run, open_run, read_result
 from autoreg.search.training import TrainDriver
+from autoreg.serving.package import package_model
 from autoreg.setting import Setting, open_pool, open_setting, search_spec, training_spec
 from autoreg.transforms.files import check_name
 
@@ -133,6 +135,12 @@ def train(
     plan = replace(run_plan("train", config, setting, output), parent=choice.source, tracked=tracked)
     with open_run(plan, resume=resume, progress=watch.counter("train"), earlier_seconds=earlier) as run:
         write_yaml(output / "config.yaml", run.plan.config)
+        write_choice(output, choice, weights)
+        run.begin(
+            loss_weights=weights,
+            network=choice.network.get("name", "autoreg" if "genotype" in choice.network else None),
+            source=choice.origin(),
+        )
         with open_pool(spec, config, run.journal.ledger.heartbeat) as pool:
             run_rounds(driver, pool, run.journal, resume=resume)
         save_model(
@@ -145,12 +153,11 @@ def train(
             common_affine=setting.common_affine,
             terms=[asdict(term) for term in space.terms],
         )
-        write_choice(output, choice, weights)
+        if tracked:
+            package_model(output / "model.pt", output / MLFLOW_MODEL)
         run.finish(
             metrics={**driver.best["summary"], "weights": weight_count(load_model(output).network)},
             genotype=choice.network.get("genotype", {}).get("edges"),
-            loss_weights=weights,
-            network=choice.network.get("name", "autoreg" if "genotype" in choice.network else None),
         )
         if tracked:
             draw_history(run)
@@ -205,7 +212,9 @@ def tune(
             raise AutoRegError(f"{output}: none of {len(record.rows)} trials gave a model; see trials.parquet there")
         chosen = _copy_model(study.trial_folder(best.trial), output)
         run.tracker.artifact(output / "trials.parquet")
+        package_model(output / "model.pt", output / MLFLOW_MODEL)
         run.finish(best_trial=best.trial, trials=len(record.rows), **chosen)
+        run_report(output)
     return output
 
 
@@ -351,7 +360,7 @@ def compare(runs: list[Path], *, output: Path | None = None) -> str:
     """The comparison's table as text; the folder has it as CSV, Markdown, PNG and HTML. Raises InputError."""
     output = output or runs[0].parent / "compare"
     comparison = compare_runs(runs, output=output)
-    track_comparison(runs, output)
+    track_comparison(runs, comparison)
     return f"{comparison.text()}\n\nreport: {output / 'compare.html'}"
 
 

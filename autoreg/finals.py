@@ -37,7 +37,7 @@ def play_off(
     others = loss_weights_around(entered[_best(rows)])[: most - len(entered)]
     rows += _play(others, run, brief_training, "finalists", first=len(entered) + 1)
     entered += others
-    scores = {f"finalist.{row['name'].replace(' ', '_')}.score": row["score"] for row in rows}
+    scores = {f"finalist/{row['name']}": row["score"] for row in rows}
     run.tracker.metrics({name: float(score) for name, score in scores.items() if score is not None}, step=0)
     return entered[_best(rows)], rows
 

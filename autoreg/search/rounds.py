@@ -14,6 +14,7 @@ from autoreg.files import whole_file
 from autoreg.search.checkpoint import load_checkpoint, save_checkpoint
 from autoreg.search.faults import ANSWERED, MAX_LOSSES_IN_A_ROW, Answers, Place, check_finite
 from autoreg.tracking.ledger import Ledger
+from autoreg.tracking.names import tracked_name
 from autoreg.tracking.tracker import Tracker
 from autoreg.workers.messages import RoundReport, RoundTask, State
 from autoreg.workers.pool import Pool
@@ -198,12 +199,14 @@ def _keep(driver: Driver, pool: Pool, journal: Journal, place: Place, row: Row) 
         save_checkpoint(journal.checkpoints, place.rounds, state, keep=KEEP_CHECKPOINTS)
         journal.write_history()
         _log(journal, row)
-    journal.progress(place.rounds, driver.rounds, row)
+    spent = journal.ledger.total_device_seconds()
+    journal.progress(place.rounds, driver.rounds, row | {"total_device_seconds": spent})
 
 
 def _log(journal: Journal, row: Row) -> None:
     numbers = {k: float(v) for k, v in row.items() if not isinstance(v, str) and k != "round"}
-    journal.tracker.metrics({k: v for k, v in numbers.items() if v == v}, step=int(row["round"]))
+    named = {tracked_name(k): v for k, v in numbers.items() if v == v}
+    journal.tracker.metrics(named, step=int(row["round"]))
 
 
 def _recover(pool: Pool, place: Place) -> None:
