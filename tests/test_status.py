@@ -45,6 +45,7 @@ def wait_for_round(folder: Path, process: subprocess.Popen, number: int) -> None
         time.sleep(0.02)
 
 
+@pytest.mark.slow
 def test_killed_interrupted_and_resumed_to_the_end(flat_phantoms, tmp_path):
     folder = tmp_path / "run"
     settings = [word for value in [*SETTINGS, f"tracking.home={tmp_path / 'home'}"] for word in ("--set", value)]

@@ -16,9 +16,10 @@ Deformable registration of two images, trained by AutoReg {version} ({commit}) o
     network = torch.export.load("models/model.pt2").module()
     displacement = network(fixed, moving)
 
-`fixed` and `moving` are float32 tensors {shape}, intensities in 0 to 1, on one grid. `displacement` is {field}, in voxels,
-components in axis order: warped(x) = moving(x + u(x)). Images of other sizes are padded to the shape first, and
-intensities prepared as in training: {data}. AutoReg does both itself with `models/model.pt`: `autoreg register models FIXED MOVING`.
+`fixed` and `moving` are float32 tensors {shape}, intensities in 0 to 1, on one grid. `displacement` is {field}, in
+voxels, components in axis order: warped(x) = moving(x + u(x)). Images of other sizes are padded to the shape first, and
+intensities prepared as in training: {data}. AutoReg does both itself with `models/model.pt`:
+`autoreg register models FIXED MOVING --warped WARPED`.
 
 The graph and the network differ by at most {difference:.3g} voxels on random images.
 
@@ -30,8 +31,8 @@ Loss weights: {weights}. Labels: {labels}.
 
 ## Limits
 
-Figures are of the data above and say little of other scanners, organs or patients; look at your own pairs, and at folds of the
-displacement. Research software, not a medical device.
+Figures are of the data above and say little of other scanners, organs or patients; look at your own pairs, and at folds
+of the displacement. Research software, not a medical device.
 """
 
 

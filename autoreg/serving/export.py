@@ -101,11 +101,11 @@ def _describe(model: Model, source: Path, output: Path, shape: tuple[int, ...], 
 
 def _metadata(model: Model, result: Mapping[str, Any], shape: tuple[int, ...], difference: float) -> dict[str, Any]:
     """As MONAI's bundles have it, as far as it is known."""
-    image = {"type": "image", "format": "magnitude", "modality": "any", "num_channels": 1, "spatial_shape": list(shape),
-             "dtype": "float32", "value_range": [0, 1], "is_patch_data": False, "channel_def": {"0": "image"}}  # fmt: skip
+    common = {"type": "image", "spatial_shape": list(shape), "dtype": "float32", "is_patch_data": False}
+    image = common | {"format": "magnitude", "modality": "any", "num_channels": 1, "value_range": [0, 1]}
+    image |= {"channel_def": {"0": "image"}}
     axes = {str(axis): f"displacement along axis {axis}, voxels" for axis in range(len(shape))}
-    field = {"type": "image", "format": "displacement", "num_channels": len(shape), "spatial_shape": list(shape),
-             "dtype": "float32", "value_range": [], "is_patch_data": False, "channel_def": axes}  # fmt: skip
+    field = common | {"format": "displacement", "num_channels": len(shape), "value_range": [], "channel_def": axes}
     return {
         "version": standard_tags()["version.autoreg"],
         "changelog": {},

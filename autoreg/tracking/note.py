@@ -7,8 +7,13 @@ from typing import Any
 NOTE = "mlflow.note.content"
 """The tag that MLflow shows as the description of a run."""
 
-_METRICS = {"val_dice": "validation Dice", "test_dice": "test Dice", "soft_dice": "soft Dice", "folds_percent": "folded voxels (percent)",
-            "sdlogj": "SDlogJ"}  # fmt: skip
+_METRICS = {
+    "val_dice": "validation Dice",
+    "test_dice": "test Dice",
+    "soft_dice": "soft Dice",
+    "folds_percent": "folded voxels (percent)",
+    "sdlogj": "SDlogJ",
+}
 _NEXT = {
     "search": "autoreg train --search {folder}",
     "train": "autoreg evaluate {folder}",
