@@ -1,41 +1,10 @@
-"""What a command would do, and what a run is doing."""
+"""What a command would do."""
 
-import time
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
-from autoreg.config import Config, load_space, read_yaml
-from autoreg.search.run import read_result
+from autoreg.config import Config, load_space
 from autoreg.setting import open_setting
-from autoreg.tracking.ledger import read_costs
-
-
-def status(folder: Path) -> dict[str, Any]:
-    """What a run is doing, from its files alone. Raises InputError when it is no run's folder."""
-    result = read_result(folder)
-    told = {"command": result["command"], "status": result["status"], "dataset": result.get("dataset")}
-    history = folder / "history.parquet"
-    if history.exists():
-        rows = pd.read_parquet(history)
-        config = read_yaml(folder / "config.yaml")
-        section = config[result["command"]]
-        total = section["rounds"] if "rounds" in section else -(-section["steps"] // section["steps_per_round"])
-        left = (total - len(rows)) * float(rows["seconds"].tail(20).mean())
-        told |= {"rounds": f"{len(rows)} of {total}", "workers": int(rows["workers"].iloc[-1])}
-        told |= {"about left": f"{left:.0f} s"} if result["status"] != "finished" else {}
-        told |= {
-            k: round(float(rows[k].dropna().iloc[-1]), 4)
-            for k in ("val_dice", "soft_dice", "folds_percent")
-            if k in rows and rows[k].notna().any()
-        }
-        told |= {c: round(float(rows[c].iloc[-1]), 4) for c in rows if str(c).startswith("lambda.")}
-        age = time.time() - history.stat().st_mtime
-        told["last round"] = f"{age:.0f} s ago"
-    costs = read_costs(folder / "cost.jsonl")
-    told["device-seconds"] = round(float(costs["device_seconds"].sum() + costs["wasted_seconds"].sum()), 1)
-    return told
 
 
 def describe(config: Config, dataset: Path | None, folder: Path, command: str) -> dict[str, Any]:

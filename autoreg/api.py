@@ -23,7 +23,8 @@ from autoreg.records import track_comparison
 from autoreg.registration.model import Model
 from autoreg.registration.model import load_model as _load_model
 from autoreg.registration.score import warp_labels
-from autoreg.reporting.compare import Comparison, compare_runs
+from autoreg.reporting.compare import compare_runs
+from autoreg.reporting.comparison import Comparison
 from autoreg.reporting.figures import overlay, png_bytes
 from autoreg.reporting.notebook import facts_html, picture_html
 from autoreg.reporting.watch import Watch
@@ -172,7 +173,7 @@ def compare(runs: Sequence[Result | PathLike], *, output: PathLike) -> Compariso
     """
     folders = [run.folder if isinstance(run, Result) else Path(run) for run in runs]
     comparison = compare_runs(folders, output=Path(output))
-    track_comparison(folders, Path(output))
+    track_comparison(folders, comparison)
     return comparison
 
 

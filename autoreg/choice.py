@@ -1,7 +1,7 @@
 """What a training takes as given: a network and its loss weights, from a search, from files, or by name."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,12 @@ class Choice:
     """result.json of the search that made the choice."""
     begun: Path | None = None
     """Folder of the first part of this training, if there is one."""
+
+    def origin(self) -> dict[str, Any] | None:
+        """What a training keeps of its source, to be continued without it."""
+        return (
+            {key: self.source.get(key) for key in ("name", "device_seconds", "mlflow_run_id")} if self.source else None
+        )
 
 
 def choose(
@@ -69,6 +75,17 @@ def _begun(search_folder: Path, result: Mapping[str, Any]) -> Path | None:
     """Where the training of the play-off's winner was left."""
     rows = [row for row in result.get("finalists") or () if row["name"] == result.get("chosen") and row.get("folder")]
     return search_folder / rows[-1]["folder"] if rows else None
+
+
+def choose_again(config: Config, folder: Path) -> Choice:
+    """What a training that was begun in `folder` took as given. Raises InputError when that was not kept."""
+    result = read_result(folder)
+    genotype, network = folder / "genotype.yaml", result.get("network")
+    weights = folder / "loss_weights.yaml"
+    if not weights.exists() or not (genotype.exists() or network in NETWORKS):
+        raise InputError(f"{folder}: --resume: expected a training that was begun here, got no network or loss weights")
+    given = {"genotype": genotype} if genotype.exists() else {"network": network}
+    return replace(choose(config, loss_weights=weights, **given), source=result.get("source"))
 
 
 def _read_loss_weights(path: Path) -> dict[str, float]:

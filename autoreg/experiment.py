@@ -16,7 +16,7 @@ from autoreg.data.splits import Roles
 from autoreg.errors import AutoRegError, InputError
 from autoreg.evaluation.fields import save_fields
 from autoreg.evaluation.files import register_files, write_inverse, write_transform, write_warped, write_warped_labels
-from autoreg.evaluation.pairs import evaluate_pairs, summary
+from autoreg.evaluation.pairs import evaluate_pairs, summary, typical_pair
 from autoreg.extensions import load_extensions, loaded_extensions
 from autoreg.finals import draw_front, play_off
 from autoreg.metrics import folds_percent
@@ -26,14 +26,16 @@ from autoreg.records import record_evaluation, refined_system, run_plan, track_c
 from autoreg.registration.model import Model, load_model, save_model
 from autoreg.registration.refine import register_refined, unsupervised
 from autoreg.reporting.compare import compare_runs
+from autoreg.reporting.html import run_report
 from autoreg.reporting.watch import Watch
 from autoreg.search.controller import SearchDriver
 from autoreg.search.faults import Place
 from autoreg.search.finalists import Finalist, loss_weights_along
 from autoreg.search.front import front_candidates
 from autoreg.search.rounds import run_rounds, survive
-from autoreg.search.run import Run, open_run, read_result
+from autoreg.search.run import MLFLOW_MODEL, Run, open_run, read_result
 from autoreg.search.training import TrainDriver
+from autoreg.serving.package import package_model
 from autoreg.setting import Setting, open_pool, open_setting, search_spec, training_spec
 from autoreg.transforms.files import check_name
 
@@ -165,6 +167,12 @@ def train(
     plan = replace(run_plan("train", config, setting, output), parent=choice.source, tracked=tracked)
     with open_run(plan, resume=resume, progress=watch.counter("train"), earlier_seconds=earlier) as run:
         write_yaml(output / "config.yaml", run.plan.config)
+        write_choice(output, choice, weights)
+        run.begin(
+            loss_weights=weights,
+            network=choice.network.get("name", "autoreg" if "genotype" in choice.network else None),
+            source=choice.origin(),
+        )
         if choice.begun and not (output / "checkpoints").exists():
             resume = go_on_from(choice.begun, run.plan, choice, weights)
         with open_pool(spec, config, run.journal.ledger.heartbeat) as pool:
@@ -179,12 +187,11 @@ def train(
             common_affine=setting.common_affine,
             terms=[asdict(term) for term in space.terms],
         )
-        write_choice(output, choice, weights)
+        if tracked:
+            package_model(output / "model.pt", output / MLFLOW_MODEL)
         run.finish(
             metrics={**driver.best["summary"], "weights": weight_count(load_model(output).network)},
             genotype=choice.network.get("genotype", {}).get("edges"),
-            loss_weights=weights,
-            network=choice.network.get("name", "autoreg" if "genotype" in choice.network else None),
             steps=min(place.rounds * config.train.steps_per_round, config.train.steps),
         )
         if tracked:
@@ -240,7 +247,9 @@ def tune(
             raise AutoRegError(f"{output}: none of {len(record.rows)} trials gave a model; see trials.parquet there")
         chosen = _copy_model(study.trial_folder(best.trial), output)
         run.tracker.artifact(output / "trials.parquet")
+        package_model(output / "model.pt", output / MLFLOW_MODEL)
         run.finish(best_trial=best.trial, trials=len(record.rows), **chosen)
+        run_report(output)
     return output
 
 
@@ -329,8 +338,9 @@ def evaluate(
         save_fields(output / "fields", model, setting.volumes, pairs, refine=refine, device=_device())
     metrics = summary(frame)
     record_evaluation(folder, output, setting, split, metrics, refine=refine)
-    displacement = register_refined(model, setting.volumes, pairs[0], steps=refine, device=_device())
-    draw_pair(setting.volumes[pairs[0][0]], setting.volumes[pairs[0][1]], displacement, output)
+    shown = typical_pair(frame)
+    displacement = register_refined(model, setting.volumes, shown, steps=refine, device=_device())
+    draw_pair(setting.volumes[shown[0]], setting.volumes[shown[1]], displacement, output)
     track_evaluation(folder, output, f"{split}-refined-{refine}" if refine else split, metrics)
     return output
 
@@ -385,7 +395,7 @@ def compare(runs: list[Path], *, output: Path | None = None) -> str:
     """The comparison's table as text; the folder has it as CSV, Markdown, PNG and HTML. Raises InputError."""
     output = output or runs[0].parent / "compare"
     comparison = compare_runs(runs, output=output)
-    track_comparison(runs, output)
+    track_comparison(runs, comparison)
     return f"{comparison.text()}\n\nreport: {output / 'compare.html'}"
 
 

@@ -83,8 +83,7 @@ def _ranked(rows: Sequence[dict[str, Any]]) -> list[int]:
 def _track(run: Run, rows: Sequence[dict[str, Any]]) -> None:
     for row in rows:
         if row["score"] is not None:
-            name = f"finalist.{row['name'].replace(' ', '_')}.score"
-            run.tracker.metrics({name: float(row["score"])}, step=row.get("steps") or 0)
+            run.tracker.metrics({f"finalist/{row['name']}": float(row["score"])}, step=row.get("steps") or 0)
 
 
 def draw_front(

@@ -119,7 +119,7 @@ def _score(
         frames.append(frame)
         _write(pd.concat(frames, ignore_index=True), scores)
         of_pair = {name: float(frame[name].mean()) for name in ("dice", "hd95_mm", "folds_percent", "seconds")}
-        run.tracker.metrics({name: value for name, value in of_pair.items() if value == value}, step=done)
+        run.tracker.metrics({f"pair/{name}": value for name, value in of_pair.items() if value == value}, step=done)
         progress(done + 1, len(pairs))
     return pd.concat(frames, ignore_index=True)
 

@@ -1,13 +1,16 @@
 """Where runs, evaluations and comparisons are written down: result.json, and the tracked runs they belong to."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from autoreg.config import Config, config_to_dict
-from autoreg.search.run import RunPlan, read_result, write_json
+from autoreg.reporting.comparison import Comparison
+from autoreg.reporting.documents import as_markdown
+from autoreg.search.run import RunPlan, read_result, run_name, write_json
 from autoreg.setting import Setting
-from autoreg.tracking.mlflow_tracker import open_tracker
+from autoreg.tracking.mlflow_tracker import compare_page, open_tracker
+from autoreg.tracking.note import NOTE
 
 
 def run_plan(command: str, config: Config, setting: Setting, output: Path) -> RunPlan:
@@ -41,7 +44,7 @@ def record_evaluation(
     trained = read_result(folder) if (folder / "result.json").exists() else {}
     carried = {
         k: trained.get(k)
-        for k in ("seed", "version", "commit", "device_seconds", "genotype", "loss_weights", "mlflow_run_id")
+        for k in ("seed", "version", "commit", "device_seconds", "network", "genotype", "loss_weights", "mlflow_run_id")
     }
     write_json(
         output / "result.json",
@@ -53,6 +56,8 @@ def record_evaluation(
             "refine": refine,
             "dataset": setting.dataset.name,
             "dataset_hash": setting.dataset.fingerprint,
+            "dataset_path": str(setting.dataset.path.resolve()),
+            "labels": {str(number): name for number, name in setting.labels.items()},
             **carried,
             "metrics": {"val_dice": trained.get("metrics", {}).get("val_dice"), **metrics},
         },
@@ -68,20 +73,32 @@ def track_evaluation(folder: Path, output: Path, name: str, metrics: Mapping[str
     with open_tracker(
         uri, experiment=trained["dataset"], run_name=folder.name, run_id=trained["mlflow_run_id"], home=folder
     ) as tracker:
-        tracker.metrics({f"{name}.{k.removeprefix('test_')}": float(v) for k, v in metrics.items() if v == v}, step=0)
-        for file in (output / "pairs.parquet", *sorted((output / "figures").glob("*.png"))):
+        tracker.metrics({f"{name}/{k.removeprefix('test_')}": float(v) for k, v in metrics.items() if v == v}, step=0)
+        for file in (output / "pairs.parquet", output / "report.html", *sorted((output / "figures").glob("*.png"))):
             tracker.artifact(file, name)
 
 
-def track_comparison(runs: list[Path], output: Path) -> None:
-    """The comparison as a run of its own, next to the first of the compared."""
-    first = read_result(runs[0])
+def track_comparison(runs: Sequence[Path], comparison: Comparison) -> None:
+    """The comparison as a run of its own, next to the first of the compared, with a way to their common page."""
+    results = [read_result(run) for run in runs]
+    first, output = results[0], comparison.output
     if not first.get("mlflow_run_id"):
         return
-    tags = {"command": "compare", "compared": ", ".join(str(run) for run in runs)}
     uri = first["mlflow_tracking_uri"]
-    with open_tracker(
-        uri, experiment=first["dataset"], run_name=f"compare {output.name}", home=output, tags=tags
-    ) as tracker:
+    ids = [r["mlflow_run_id"] for r in results if r.get("mlflow_tracking_uri") == uri and r.get("mlflow_run_id")]
+    shown = comparison.shown()[["system", "Dice (mean ± sd)", "folds %", "total device-s"]]
+    findings = "\n".join(f"- {line}" for line in comparison.findings())
+    note = f"[These runs side by side]({compare_page(uri, ids)})\n\n{as_markdown(shown)}\n\n{findings}\n"
+    tags = {"command": "compare", "compared": ", ".join(str(run) for run in runs), NOTE: note}
+    name = run_name("compare", output)
+    with open_tracker(uri, experiment=first["dataset"], run_name=name, home=output, tags=tags) as tracker:
+        tracker.metrics(_compared(comparison), step=0)
         for file in sorted(output.glob("compar*.*")):
             tracker.artifact(file)
+
+
+def _compared(comparison: Comparison) -> dict[str, float]:
+    """A figure a system: dice/SYSTEM and so on."""
+    columns = ("dice", "hd95_mm", "folds_percent", "total_device_seconds")
+    rows = comparison.table.to_dict("records")
+    return {f"{c}/{row['system']}": float(row[c]) for c in columns for row in rows if row[c] == row[c]}

@@ -328,7 +328,7 @@ def _books(command: Command) -> Iterator[str]:
 def _tracked(bench: Bench, command: Command) -> Iterator[str]:
     run_id = json.loads((command.folder / "result.json").read_text())["mlflow_run_id"]
     client = bench.store.client()
-    for name in ("train_objective", "lambda.smoothness"):
+    for name in ("objective/train", "lambda/smoothness"):
         steps = sorted(point.step for point in client.get_metric_history(run_id, name))
         if steps != list(range(ROUNDS)):
             yield f"MLflow: {name} has steps {steps}"

@@ -57,7 +57,7 @@ def test_a_run_is_an_evaluated_system(config, phantoms, tmp_path, still):
     from mlflow import MlflowClient
 
     run = MlflowClient(result["mlflow_tracking_uri"]).get_run(result["mlflow_run_id"])
-    assert run.data.metrics["final.test_dice"] == pytest.approx(result["metrics"]["test_dice"])
+    assert run.data.metrics["result/test_dice"] == pytest.approx(result["metrics"]["test_dice"])
     assert run.data.tags["command"] == "classical still"
 
 

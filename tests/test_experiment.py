@@ -68,7 +68,7 @@ def test_search_leaves_the_promised_files(searched):
 def test_mlflow_has_every_round_once(searched):
     client = mlflow_client(searched)
     run_id = json.loads((searched / "result.json").read_text())["mlflow_run_id"]
-    steps = [m.step for m in client.get_metric_history(run_id, "train_objective")]
+    steps = [m.step for m in client.get_metric_history(run_id, "objective/train")]
     assert sorted(steps) == list(range(8))
     run = client.get_run(run_id)
     assert run.info.status == "FINISHED"
@@ -115,7 +115,7 @@ def test_a_killed_driver_resumes_to_the_same_result_in_the_same_run(searched, ph
     pd.testing.assert_frame_equal(history(folder), history(searched))
     assert json.loads((folder / "result.json").read_text())["mlflow_run_id"] == run_id
     client = mlflow_client(folder)
-    assert sorted(m.step for m in client.get_metric_history(run_id, "train_objective")) == list(range(8))
+    assert sorted(m.step for m in client.get_metric_history(run_id, "objective/train")) == list(range(8))
     assert len(client.search_runs([client.get_run(run_id).info.experiment_id])) == 1
 
 
@@ -210,6 +210,7 @@ def test_status_reads_files_alone(searched):
     told = autoreg("status", searched)
     assert "8 of 8" in told
     assert "finished" in told
+    assert "go on" not in told
 
 
 @pytest.mark.slow

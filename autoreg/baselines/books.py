@@ -7,6 +7,7 @@ from typing import Any
 
 from autoreg.baselines.record import DIVERGED, FAILED, FINISHED, STOPPED, Record, TrialRow
 from autoreg.tracking.ledger import Ledger
+from autoreg.tracking.names import tracked_name
 from autoreg.tracking.tracker import Tracker
 
 PHASE = "trials"
@@ -39,23 +40,31 @@ class Books:
         run = self.tracker.child(f"trial {number}", run_id=row.mlflow_run_id, tags={"trial": number})
         self.record.write(replace(row, mlflow_run_id=run.run_id))
         run.params(parameters)
+        weights = {f"result/{name}": float(v) for name, v in parameters.items() if name.startswith("lambda.")}
+        run.metrics(weights, step=0)
         self._runs[number] = run
 
     def score(self, number: int, round_index: int, score: float) -> None:
         """A trial under way was scored."""
-        self._runs[number].metrics({"score": score}, step=round_index)
+        self._runs[number].metrics({tracked_name("score"): score}, step=round_index)
         self._runs[number].flush()
 
     def end(self, number: int, status: str, metrics: Mapping[str, float], *, round_index: int) -> None:
         """A trial came to its end, good or bad."""
         seconds = self._book(number)
         run = self._runs.pop(number)
-        run.metrics({**metrics, "device_seconds": seconds}, step=round_index)
+        told = {f"result/{name}": value for name, value in metrics.items()} | {"cost/total_device_seconds": seconds}
+        run.metrics(told, step=round_index)
         run.tags({"status": status})
         run.close(_RUN_STATUS[status])
         row = self.record.rows[number]
         self.record.write(replace(row, status=status, metrics=metrics, device_seconds=seconds))
         self.progress(len(self.record.ended()), self.total)
+
+    def mark_best(self, number: int) -> None:
+        """Say on a trial's run that nothing was better."""
+        run = self.tracker.child(f"trial {number}", run_id=self.record.rows[number].mlflow_run_id, tags={"best": "yes"})
+        run.close(_RUN_STATUS[FINISHED])
 
     def _book(self, number: int) -> float:
         """Device-seconds of a trial from its own ledger, useful and wasted, now also in the study's."""

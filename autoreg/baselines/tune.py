@@ -100,8 +100,8 @@ def run_study(
     """
     record = Record(study.folder / "trials.parquet", list(study.ranges))
     left = study.config.trials - len(record.ended())
+    books = Books(study.trials_folder, study.config.trials, record, ledger, tracker, progress)
     if left > 0:
-        books = Books(study.trials_folder, study.config.trials, record, ledger, tracker, progress)
         os.environ.update(_RAY_TUNE)
         connect(replace(study.workers, count=study.config.concurrent))
         optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -110,6 +110,8 @@ def run_study(
     if missing > 0:
         total = study.config.trials
         raise WorkerError(f"{study.folder}: {missing} of {total} trials did not end; continue with --resume")
+    if best := record.best():
+        books.mark_best(best.trial)
     return record
 
 

@@ -40,16 +40,19 @@ def report(run: Path) -> None:
 
 @click.command()
 @click.argument("folder", type=PATH)
-def status(folder: Path) -> None:
-    """What a running or dead run is doing, from its files alone.
+@click.option("--json", "as_object", is_flag=True, help="One JSON object, for programs.")
+def status(folder: Path, as_object: bool) -> None:
+    """What a run is doing, did, or died of, and how to go on; from its files alone, also damaged ones.
 
     \b
-    Example:
+    Examples:
       autoreg status runs/hippocampus/search-1
+      autoreg status runs/hippocampus/search-1 --json
     """
-    from autoreg import account
+    from autoreg.status import as_json, read_status
 
-    announce(account.status(folder))
+    found = read_status(folder)
+    click.echo(as_json(found)) if as_object else announce(found.text())
 
 
 @click.command()

@@ -1,6 +1,7 @@
 """What the commands share: options, the configuration they change, the folder they write, what they say in the end."""
 
 import json
+import re
 from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
@@ -33,6 +34,14 @@ seed_option = click.option("--seed", type=int, help="Seed of everything random."
 quiet_option = click.option("--quiet", is_flag=True, help="No progress.")
 dry_run_option = click.option("--dry-run", is_flag=True, help="Check everything, say what would run, start nothing.")
 resume_option = click.option("--resume", is_flag=True, help="Go on from the last saved round of --output.")
+HERE = ""
+resume_where_option = click.option(
+    "--resume",
+    is_flag=False,
+    flag_value=HERE,
+    metavar="[FOLDER|RUN]",
+    help="Go on from the last saved round: of --output, or of the folder or MLflow run named here.",
+)
 refine_option = click.option(
     "--refine",
     type=click.IntRange(0),
@@ -50,7 +59,7 @@ work_options = together(
     workers_option,
     gpus_option,
     address_option,
-    resume_option,
+    resume_where_option,
     set_option,
     seed_option,
     quiet_option,
@@ -81,12 +90,32 @@ def with_config(command: Command) -> Command:
         from autoreg.config import load_config
 
         given = {key: options.pop(name) for name, key in _KEYS.items() if name in options}
+        resumed = options.get("resume")
         extra = [
             f"{key}={json.dumps(value)}" for key, value in given.items() if value is not None and value is not False
         ]
+        if isinstance(resumed, str):
+            options["resume"] = True
+            if resumed != HERE:
+                options["output"] = _resumed_folder(resumed, load_config(config, overrides).tracking)
+                config = config or options["output"] / "config.yaml"
+        elif "resume" in options:
+            options["resume"] = bool(resumed)
         command(config=load_config(config, [*overrides, *extra]), **options)
 
     return run
+
+
+def _resumed_folder(named: str, tracking: Any) -> Path:
+    """The folder of a run, by itself or by the run's id in MLflow. Raises InputError when there is none."""
+    folder = Path(named)
+    if re.fullmatch("[0-9a-f]{32}", named) and not folder.exists():
+        from autoreg.tracking.mlflow_tracker import folder_of_run
+
+        folder = folder_of_run(named, uri=tracking.uri, home=Path(tracking.home))
+    if not (folder / "result.json").exists():
+        raise InputError(f"--resume: expected a run's folder or the id of its MLflow run, got {folder}")
+    return folder
 
 
 def work_in(
@@ -99,9 +128,25 @@ def work_in(
     if options["dry_run"]:
         return announce(account.describe(config, options["dataset"], folder, command))
     watch = Watch(quiet=options["quiet"])
-    work(dataset=options["dataset"], output=folder, resume=options["resume"], watch=watch)
+    try:
+        work(dataset=options["dataset"], output=folder, resume=options["resume"], watch=watch)
+    except KeyboardInterrupt:
+        watch.close()
+        _say_how_to_go_on(folder)
     show_result(folder)
     announce({"next": f"{next_} {folder}"})
+
+
+def _say_how_to_go_on(folder: Path) -> None:
+    """Ends the program: 1, as a command that did not finish."""
+    from autoreg.status import read_status
+
+    if not (folder / "result.json").exists():
+        raise KeyboardInterrupt
+    status = read_status(folder)
+    saved = f"round {status.rounds_done} of {status.rounds_total} is saved" if status.rounds_done else "nothing is lost"
+    click.echo(f"autoreg: interrupted; {saved}; go on with: {status.resume}", err=True)
+    raise click.exceptions.Exit(1)
 
 
 def default_folder(config: Any, options: dict[str, Any], command: str) -> Path:

@@ -24,6 +24,7 @@ def search(config: Any, **options: Any) -> None:
     Examples:
       autoreg search launchers/configs/hippocampus.yaml --dataset data/hippocampus/dataset.json --workers 2
       autoreg search launchers/configs/hippocampus.yaml --dataset data/hippocampus/dataset.json --network voxelmorph
+      autoreg search --resume runs/hippocampus/search-1
     """
     from autoreg import experiment
 

@@ -28,6 +28,7 @@ def train(config: Path | None, search_folder: Path | None, **options: Any) -> No
     \b
     Examples:
       autoreg train --search runs/hippocampus/search-1
+      autoreg train --resume runs/hippocampus/search-1/train
       autoreg train launchers/configs/hippocampus.yaml --network all-conv3 --dataset data/hippocampus/dataset.json
     """
     if config is None and search_folder is not None:
@@ -45,9 +46,14 @@ def _train(
     **options: Any,
 ) -> None:
     from autoreg import experiment
-    from autoreg.choice import choose
+    from autoreg.choice import choose, choose_again
 
-    choice = choose(config, search_folder=search_folder, genotype=genotype, loss_weights=loss_weights, network=network)
+    if options["resume"] and options["output"] and not (search_folder or genotype or network):
+        choice = choose_again(config, options["output"])
+    else:
+        choice = choose(
+            config, search_folder=search_folder, genotype=genotype, loss_weights=loss_weights, network=network
+        )
     if search_folder and not options["output"]:
         options["output"] = search_folder / "train"
     folder = default_folder(config, options, f"train-{network or 'genotype'}")

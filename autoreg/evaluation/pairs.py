@@ -118,6 +118,14 @@ def summary(frame: pd.DataFrame) -> dict[str, float]:
     return {name: int(value) if name == "pairs" else float(value) for name, value in result.items()}
 
 
+def typical_pair(frame: pd.DataFrame) -> Pair:
+    """The pair whose Dice before registration is the median, so the same for every system; the first without labels."""
+    before = frame.groupby(["fixed", "moving"], sort=False)["initial_dice"].mean()
+    ordered = before.dropna().sort_values(kind="stable")
+    fixed, moving = ordered.index[len(ordered) // 2] if len(ordered) else before.index[0]  # type: ignore[misc]
+    return str(fixed), str(moving)
+
+
 def _figures(displacement: Displacement) -> dict[str, float]:
     return {
         "folds_percent": folds_percent(displacement),

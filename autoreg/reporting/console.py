@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 _PLAIN_SHARE = 0.05
@@ -50,21 +50,24 @@ def progress(total: int, description: str, *, quiet: bool = False) -> Iterator[C
         >>> with progress(len(pairs), "evaluate") as advance:
         ...     for pair in pairs:
         ...         advance()
+
+    `advance(steps, detail)` also shows a few words on how it goes.
     """
     console = Console(stderr=True, quiet=quiet)
     if not console.is_terminal:
         yield _plain(console, total, description)
         return
     columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn())
-    with Progress(*columns, TimeElapsedColumn(), TimeRemainingColumn(), console=console, disable=quiet) as bar:
-        task = bar.add_task(description, total=total)
-        yield lambda steps=1: bar.advance(task, steps)
+    detail = TextColumn("{task.fields[detail]}", markup=False, table_column=Column(no_wrap=True, overflow="ellipsis"))
+    with Progress(*columns, TimeElapsedColumn(), TimeRemainingColumn(), detail, console=console, disable=quiet) as bar:
+        task = bar.add_task(description, total=total, detail="")
+        yield lambda steps=1, detail="": bar.update(task, advance=steps, detail=detail)
 
 
 def _plain(console: Console, total: int, description: str) -> Callable[..., None]:
     start, done, said = time.monotonic(), 0, 0.0
 
-    def advance(steps: int = 1) -> None:
+    def advance(steps: int = 1, detail: str = "") -> None:
         nonlocal done, said
         done += steps
         share = done / total
@@ -72,13 +75,14 @@ def _plain(console: Console, total: int, description: str) -> Callable[..., None
             said = share
             spent = time.monotonic() - start
             left = spent / done * (total - done)
-            line = f"{description} {done}/{total} ({share:.0%}), {_clock(spent)} spent, about {_clock(left)} left"
-            console.print(Text(line), soft_wrap=True)
+            line = f"{description} {done}/{total} ({share:.0%}), {clock(spent)} spent, about {clock(left)} left"
+            console.print(Text(f"{line}; {detail}" if detail else line), soft_wrap=True)
 
     return advance
 
 
-def _clock(seconds: float) -> str:
+def clock(seconds: float) -> str:
+    """Hours, minutes and seconds."""
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02d}:{rest:02d}"

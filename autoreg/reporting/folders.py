@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import yaml
 
 from autoreg.errors import InputError
 
@@ -28,6 +29,17 @@ def read_result(folder: Path) -> dict[str, Any]:
     if not isinstance(result, dict):
         raise InputError(f"{path}: expected an object with fields, got {type(result).__name__}")
     return result
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """A YAML file with names and values. Raises InputError when it is missing or something else."""
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise InputError(f"{path}: expected YAML, got: {str(error).partition(chr(10))[0]}") from error
+    if not isinstance(values, dict):
+        raise InputError(f"{path}: expected names and values, got {type(values).__name__}")
+    return values
 
 
 def read_table(path: Path, columns: Sequence[str], *, command: str) -> pd.DataFrame:

@@ -4,6 +4,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import pandas as pd
+from matplotlib.figure import Figure
+
+from autoreg.reporting.figures.style import png_bytes
+
+_PIXELS_AN_INCH = 100
 
 
 @dataclass(frozen=True)
@@ -12,6 +17,34 @@ class Picture:
 
     png: bytes
     alt: str
+    width: int | None = None
+    """Pixels of a page; its own if None."""
+
+
+def picture(figure: Figure, alt: str) -> Picture:
+    """A figure, sharp also on fine screens."""
+    return Picture(png_bytes(figure, dpi=2 * _PIXELS_AN_INCH), alt, round(figure.get_figwidth() * _PIXELS_AN_INCH))
+
+
+@dataclass(frozen=True)
+class View:
+    """Slices one above the other in one PNG."""
+
+    name: str
+    png: bytes
+
+
+@dataclass(frozen=True)
+class Viewer:
+    """Views of the same slices, which a slider moves together."""
+
+    title: str
+    caption: str
+    views: Sequence[View]
+    slices: Sequence[int]
+    """Their numbers in the volume."""
+    aspect: float
+    """Width of a slice by its height."""
 
 
 @dataclass(frozen=True)
@@ -23,4 +56,5 @@ class Section:
     facts: Mapping[str, object] = field(default_factory=dict)
     table: pd.DataFrame | None = None
     pictures: Sequence[Picture] = ()
+    viewer: Viewer | None = None
     code: str = ""

@@ -19,6 +19,7 @@ class System:
     """One evaluated run folder.
 
     Attributes:
+        pairs: a row a pair and label: fixed, moving, label, dice and more.
         by_pair: a row a (fixed, moving) pair: dice, hd95_mm (means over labels), folds_percent, sdlogj, seconds.
         trials: of a tuning study; None for a trained system.
     """
@@ -28,6 +29,7 @@ class System:
     result: dict[str, Any]
     evaluation: dict[str, Any]
     labels: frozenset[int]
+    pairs: pd.DataFrame
     by_pair: pd.DataFrame
     trials: pd.DataFrame | None
 
@@ -82,6 +84,7 @@ def _read(folder: Path, name: str) -> System:
         result=result,
         evaluation=read_result(folder / "test"),
         labels=frozenset(pairs["label"].astype(int)),
+        pairs=pairs,
         by_pair=pairs.drop(columns="label").groupby(["fixed", "moving"]).mean(numeric_only=True),
         trials=trials,
     )

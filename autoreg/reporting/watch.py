@@ -22,13 +22,15 @@ class Watch:
         """A function to call with (done, total) as work gets done; the bar opens at the first call."""
         seen = 0
         advance: Callable[..., None] | None = None
+        known: dict[str, Any] = {}
 
         def count(done: int, total: int, row: Mapping[str, Any] | None = None) -> None:
             nonlocal seen, advance
+            known.update({name: value for name, value in (row or {}).items() if value == value})
             if advance is None:
                 seen = done - 1
                 advance = self._stack.enter_context(progress(total - seen, self.name or description, quiet=self.quiet))
-            advance(done - seen)
+            advance(done - seen, how_it_goes(known))
             seen = done
             if done >= total:
                 self.close()
@@ -38,3 +40,16 @@ class Watch:
     def close(self) -> None:
         """Leave the terminal as it was."""
         self._stack.close()
+
+
+def how_it_goes(row: Mapping[str, Any]) -> str:
+    """Dice, loss weights, device-hours and workers of a round, as far as the row has them, in a few words."""
+    dice = next((row[name] for name in ("val_dice", "soft_dice") if name in row), None)
+    weights = {name.removeprefix("lambda."): row[name] for name in row if name.startswith("lambda.")}
+    parts = [
+        f"Dice {dice:.3f}" if dice is not None else "",
+        "lambda " + ", ".join(f"{name} {value:.3g}" for name, value in weights.items()) if weights else "",
+        f"{row['total_device_seconds'] / 3600:.3f} device-hours" if "total_device_seconds" in row else "",
+        f"{int(row['workers'])} workers" if "workers" in row else "",
+    ]
+    return "; ".join(part for part in parts if part)

@@ -14,6 +14,7 @@ from autoreg.files import whole_file
 from autoreg.search.checkpoint import load_checkpoint, save_checkpoint
 from autoreg.search.faults import ANSWERED, MAX_LOSSES_IN_A_ROW, Answers, Place, check_finite
 from autoreg.tracking.ledger import Ledger
+from autoreg.tracking.names import tracked_name
 from autoreg.tracking.tracker import Tracker
 from autoreg.workers.messages import RoundReport, RoundTask, State
 from autoreg.workers.pool import Pool
@@ -112,7 +113,8 @@ def run_rounds(driver: Driver, pool: Pool, journal: Journal, *, resume: bool, un
         )
         place = replace(place, rounds=place.rounds + 1, workers=workers)
         _keep(driver, pool, journal, place, row)
-        journal.progress(place.rounds, rounds, row)
+        spent = journal.ledger.total_device_seconds()
+        journal.progress(place.rounds, rounds, row | {"total_device_seconds": spent})
     return place
 
 
@@ -204,7 +206,8 @@ def _keep(driver: Driver, pool: Pool, journal: Journal, place: Place, row: Row) 
 
 def _log(journal: Journal, row: Row) -> None:
     numbers = {k: float(v) for k, v in row.items() if not isinstance(v, str) and k != "round"}
-    journal.tracker.metrics({k: v for k, v in numbers.items() if v == v}, step=int(row["round"]))
+    named = {tracked_name(k): v for k, v in numbers.items() if v == v}
+    journal.tracker.metrics(named, step=int(row["round"]))
 
 
 def _recover(pool: Pool, place: Place) -> None:

@@ -15,10 +15,17 @@ from autoreg.files import whole_file
 from autoreg.search.rounds import Journal, Row
 from autoreg.tracking.ledger import Ledger
 from autoreg.tracking.mlflow_tracker import open_tracker
+from autoreg.tracking.note import NOTE, run_note
 from autoreg.tracking.provenance import standard_tags
 from autoreg.tracking.tracker import MemoryTracker, Tracker
 
 logger = logging.getLogger(__name__)
+MLFLOW_MODEL = "mlflow_model"
+"""The folder with the model as MLflow knows models."""
+
+_BEGUN = ("network", "source", "loss_weights")
+"""What `Run.begin` has told of a training: kept when it is continued."""
+
 _TRACKED_FILES = (
     "config.yaml",
     "front.csv",
@@ -26,6 +33,7 @@ _TRACKED_FILES = (
     "loss_weights.yaml",
     "history.parquet",
     "cost.parquet",
+    MLFLOW_MODEL,
     "model.pt",
     "report.html",
     "result.json",
@@ -69,6 +77,11 @@ class Run:
     @property
     def tracker(self) -> Tracker:
         return self.journal.tracker
+
+    def begin(self, **outcome: Any) -> None:
+        """Fields of result.json that a run knows from its start, and needs to be continued."""
+        self.outcome |= outcome
+        _write_result(self, "running")
 
     def finish(self, **outcome: Any) -> None:
         """Fields of result.json: metrics, genotype, loss_weights, and others by name; pictures may be drawn from it."""
@@ -115,7 +128,8 @@ def _opened(
         journal.earlier_seconds = float(earlier.get("wall_seconds") or 0.0)
     if progress:
         journal.progress = progress
-    run = Run(plan, journal, dict(earlier_seconds or {}))
+    begun = {key: earlier[key] for key in _BEGUN if earlier and earlier.get(key)}
+    run = Run(plan, journal, dict(earlier_seconds or {}), begun)
     _write_result(run, "running")
     status = "failed"
     try:
@@ -153,6 +167,18 @@ def _alone(folder: Path) -> Iterator[None]:
         yield
 
 
+def is_worked_on(folder: Path) -> bool:
+    """Whether a process works in the folder now; False also where the file system has no locks."""
+    try:
+        with (folder / ".lock").open("r") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    return False
+
+
 def read_result(folder: Path) -> dict[str, Any]:
     """result.json of a run's folder. Raises InputError when it is missing or torn."""
     path = Path(folder) / "result.json"
@@ -175,9 +201,15 @@ def write_json(path: Path, values: Mapping[str, Any]) -> None:
         file.write(json.dumps(_without_nan(values), indent=2).encode() + b"\n")
 
 
+def run_name(command: str, folder: Path) -> str:
+    """What a tracked run is called: its folder, and its command where the folder does not say it."""
+    return folder.name if folder.name.startswith(command) else f"{command} {folder.name}"
+
+
 def _open_tracker(plan: RunPlan, earlier: Mapping[str, Any] | None) -> Tracker:
-    name = f"{plan.command} {plan.folder.name}"
+    name = run_name(plan.command, plan.folder)
     tags = standard_tags() | {"command": plan.command, "dataset": plan.dataset_name, "dataset_hash": plan.dataset_hash}
+    tags["folder"] = str(plan.folder.resolve())
     if plan.parent and plan.parent.get("mlflow_run_id"):
         tags["mlflow.parentRunId"] = plan.parent["mlflow_run_id"]
     if not plan.tracked:
@@ -227,10 +259,17 @@ def _device(run: Run) -> str | None:
 
 
 def _track_outcome(run: Run) -> None:
-    tracker = run.tracker
-    metrics = {k: v for k, v in run.outcome.get("metrics", {}).items() if v is not None and v == v}
-    seconds = {f"device_seconds.{phase}": value for phase, value in run.device_seconds().items()}
-    tracker.metrics({f"final.{k}": float(v) for k, v in metrics.items()} | seconds, step=0)
+    """Figures that compare across runs, what the run says of itself, its files and pictures."""
+    tracker, outcome = run.tracker, run.outcome
+    metrics = {k: v for k, v in outcome.get("metrics", {}).items() if v is not None and v == v}
+    metrics |= {f"lambda.{term}": weight for term, weight in (outcome.get("loss_weights") or {}).items()}
+    seconds = run.device_seconds()
+    wasted = sum(total["wasted_seconds"] for total in run.journal.ledger.totals().values())
+    costs = {f"cost/{phase}_device_seconds": value for phase, value in seconds.items()}
+    costs |= {"cost/total_device_seconds": sum(seconds.values()), "cost/wasted_device_seconds": wasted}
+    tracker.metrics({f"result/{k}": float(v) for k, v in metrics.items()} | costs, step=0)
+    told = {name: outcome[name] for name in ("network", "chosen", "best_trial") if outcome.get(name) is not None}
+    tracker.tags(told | {NOTE: run_note(read_result(run.folder), run.folder.resolve())})
     for name in _TRACKED_FILES:
         if (run.folder / name).exists():
             tracker.artifact(run.folder / name)

@@ -9,6 +9,7 @@ import torch
 
 from autoreg.classical import PEERS
 from autoreg.config import Config
+from autoreg.reporting.card import MEASURES
 from autoreg.search.run import read_result
 from autoreg.studies.study import Study
 from autoreg.studies.table import Result
@@ -26,14 +27,7 @@ def evaluation_card(
     runs = [read_result(result.outcome.folder) for result in results]
     return {
         **{f"data, {task.name}": _data(task) for task in tasks},
-        "fixed side": "the first of each pair; the moving image and labels are warped onto its grid",
-        "labels": "Dice and HD95 are means over the foreground labels of a pair, then over pairs, then over seeds; "
-        "a label that either map lacks is left out of its pair's mean; background (0) is not counted",
-        "interpolation of labels": "nearest neighbour",
-        "HD95": "the larger of both directed 95th percentiles of surface distances, in mm by the fixed image's spacing",
-        "folds": "percent of inner voxels that fail the digital-diffeomorphism test: a one-sided corner determinant, "
-        "or in 3-D that of a central tetrahedron, of x + u(x) is not positive",
-        "SDlogJ": "standard deviation of log J where J > 0, J = det(I + du/dx) by central differences, inner voxels",
+        **MEASURES,
         "seconds": f"s a pair: median of the pairs, registration alone, on {_device_name()}; device-s: seconds times "
         "devices of all that led to the model, work lost to faults included, means over seeds",
         "seeds": f"{', '.join(map(str, seeds))} (initial and classical peers have none); sd of seeds: between the "

@@ -141,10 +141,7 @@ class Ledger:
         self._open_path.unlink(missing_ok=True)
 
     def _read_open(self) -> dict:
-        try:
-            return json.loads(self._open_path.read_text(encoding="utf-8"))
-        except (FileNotFoundError, json.JSONDecodeError):  # empty after a power failure
-            return {}
+        return open_work(self._path)
 
     def _write_open(self, work: dict) -> None:
         temporary = self._open_path.with_suffix(".tmp")
@@ -161,6 +158,14 @@ def read_costs(path: Path) -> pd.DataFrame:
     frame.loc[redone, "wasted_seconds"] += frame.loc[redone, "device_seconds"]
     frame.loc[redone, "device_seconds"] = 0.0
     return frame
+
+
+def open_work(path: Path) -> dict:
+    """What the ledger at `path` says is under way: phase, device, key, devices, began, beat; empty if nothing is."""
+    try:
+        return json.loads(Path(path).with_suffix(".open.json").read_text(encoding="utf-8"))
+    except (FileNotFoundError, json.JSONDecodeError):  # empty after a power failure
+        return {}
 
 
 def _rows(path: Path) -> list[dict]:

@@ -1,5 +1,6 @@
 """Runs in an MLflow store: buffered, resumable, and no reason for a search to stop when the store is away."""
 
+import json
 import logging
 import os
 import subprocess
@@ -12,6 +13,7 @@ from itertools import islice
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import quote
 
 from autoreg.errors import InputError
 from autoreg.tracking.outbox import Outbox, Point
@@ -26,24 +28,32 @@ _RETRY_SECONDS = 30.0
 _BATCH_POINTS = 1000  # MLflow's limits for one log_batch
 _BATCH_NAMES = 100
 _PARAM_CHARACTERS = 6000
+_TAG_CHARACTERS = 7000
 _REFUSED = {
     "INVALID_PARAMETER_VALUE",
     "BAD_REQUEST",
     "RESOURCE_DOES_NOT_EXIST",
 }  # our mistake: no use in again
 
+_EXPERIMENT_TAGS = {
+    "mlflow.experimentKind": "custom_model_development",  # or MLflow's pages open with those for language models
+    "mlflow.note.content": "Runs of AutoReg on one data set. `result/...` and `cost/...` compare across all of them; "
+    "trainings are below their search, trials below their study; a run's description says what it found; pictures are "
+    "artifacts.",
+}
 _log = logging.getLogger(__name__)
 _Item = TypeVar("_Item")
 
 
 @cache
-def _mlflow() -> ModuleType:
+def mlflow_module() -> ModuleType:
     """MLflow itself. Imported on first use, because it takes seconds and `autoreg --help` does not need it."""
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.environ.setdefault("DO_NOT_TRACK", "true")
     # The defaults (7 retries of 120 s) would hold a search for minutes at each flush to a dead server.
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "30")
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     import mlflow
 
     logging.getLogger("alembic").setLevel(logging.WARNING)  # lines about migrations of a new store
@@ -82,7 +92,7 @@ def open_tracker(
     home = Path(home).resolve()
     home.mkdir(parents=True, exist_ok=True)
     address, artifact_root = (uri, None) if uri else local_store(home)
-    mlflow = _mlflow()
+    mlflow = mlflow_module()
     try:
         client = mlflow.MlflowClient(address)
         if run_id:
@@ -103,8 +113,8 @@ def _experiment_id(client: "MlflowClient", name: str, artifact_root: str | None)
     if found is not None:
         return found.experiment_id
     try:
-        return client.create_experiment(name, artifact_location=artifact_root)
-    except _mlflow().exceptions.MlflowException:
+        return client.create_experiment(name, artifact_location=artifact_root, tags=_EXPERIMENT_TAGS)
+    except mlflow_module().exceptions.MlflowException:
         found = client.get_experiment_by_name(name)  # another process may have been first
         if found is None:
             raise
@@ -191,7 +201,7 @@ class MlflowTracker(Tracker):
         self.flush()
 
     def tags(self, values: Mapping[str, object]) -> None:
-        self._outbox.tags |= {metric_name(name): str(value) for name, value in values.items()}
+        self._outbox.tags |= {metric_name(name): str(value)[:_TAG_CHARACTERS] for name, value in values.items()}
         self.flush()
 
     def metrics(self, values: Mapping[str, float], *, step: int) -> None:
@@ -268,7 +278,7 @@ class MlflowTracker(Tracker):
 
     def _deliver(self) -> None:
         """Send the outbox; each batch leaves it once the store has taken it."""
-        entities = _mlflow().entities
+        entities = mlflow_module().entities
         if self._unsure:
             self._learn()
         box = self._outbox
@@ -292,6 +302,34 @@ class MlflowTracker(Tracker):
 
     def _log_artifact(self, path: str, folder: str) -> None:
         self._client.log_artifact(self._run, path, folder if folder not in ("", ".") else None)
+
+
+def folder_of_run(run_id: str, *, uri: str | None, home: Path) -> Path:
+    """Folder that the run says it works in.
+
+    Raises:
+        InputError: the store does not answer, has no such run, or the run names no folder.
+    """
+    address = uri or local_store(home)[0]
+    if uri is None and not (Path(home) / "mlflow.db").exists():
+        raise InputError(
+            f"{home}: expected a folder with mlflow.db to find run {run_id} in, got none; see tracking.home"
+        )
+    mlflow = mlflow_module()
+    try:
+        tags = mlflow.MlflowClient(address).get_run(run_id).data.tags
+    except (mlflow.exceptions.MlflowException, OSError) as error:
+        raise InputError(f"tracking uri {address}: expected run {run_id}, got: {_line(error)}") from error
+    if "folder" not in tags:
+        raise InputError(f"run {run_id}: expected a tag folder, as autoreg writes it, got none")
+    return Path(tags["folder"])
+
+
+def compare_page(uri: str, run_ids: Sequence[str]) -> str:
+    """Where MLflow's own pages show these runs of a store side by side: an address relative to theirs."""
+    client = mlflow_module().MlflowClient(uri)
+    experiments = sorted({client.get_run(run_id).info.experiment_id for run_id in run_ids})
+    return f"#/compare-runs?runs={quote(json.dumps(list(run_ids)))}&experiments={quote(json.dumps(experiments))}"
 
 
 def serve(home: Path, *, port: int, host: str = "127.0.0.1") -> None:

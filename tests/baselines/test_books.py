@@ -33,8 +33,9 @@ def test_a_trial_is_recorded_booked_and_tracked(tmp_path: Path) -> None:
     row, run = books.record.rows[0], books.tracker.children[0]
     assert (row.status, row.metrics["score"], row.device_seconds) == (FINISHED, 0.6, 5.0)
     assert books.ledger.totals() == {"trials": {"device_seconds": 4.0, "wasted_seconds": 1.0}}
-    assert run.history["score"] == {2: 0.5, 4: 0.6}
-    assert run.history["device_seconds"] == {4: 5.0}
+    assert run.history["quality/score"] == {2: 0.5}
+    assert run.history["result/score"] == {4: 0.6}
+    assert run.history["cost/total_device_seconds"] == {4: 5.0}
     assert run.stored_params == {"learning_rate": "0.01"}
     assert run.stored_tags["trial"] == "0"
     assert seen == [(1, 3)]

@@ -121,7 +121,8 @@ def test_markdown_and_text_tell_the_same(compared):
 
 def test_page_has_table_and_pictures(compared):
     page = (compared.output / "compare.html").read_text()
-    assert page.count("<img ") == 2
+    assert page.count("<img ") == 3
+    assert "autoreg compare" in page
     assert "the highest mean is ours with 0.825" in page
 
 

@@ -5,6 +5,7 @@ from rich.console import Console
 
 from autoreg.reporting import console
 from autoreg.reporting.console import as_text, cell, progress, table
+from autoreg.reporting.watch import Watch, how_it_goes
 
 
 @pytest.mark.parametrize(
@@ -67,3 +68,16 @@ def test_a_terminal_gets_a_bar(capsys, monkeypatch, quiet):
     monkeypatch.setattr(console, "Console", terminal)
     said = "\n".join(run(10, capsys, quiet=quiet))
     assert ("10/10" in said) is not quiet
+
+
+def test_a_line_says_how_it_goes(capsys):
+    count = Watch(quiet=False).counter("search")
+    count(1, 2, {"soft_dice": 0.51234, "lambda.mse": 5.919, "workers": 2, "total_device_seconds": 360.0, "phase": "x"})
+    count(2, 2, {"soft_dice": float("nan"), "lambda.mse": 6.0, "workers": 1, "total_device_seconds": 720.0})
+    first, second = capsys.readouterr().err.splitlines()
+    assert first.endswith("; Dice 0.512; lambda mse 5.92; 0.100 device-hours; 2 workers")
+    assert second.endswith("; Dice 0.512; lambda mse 6; 0.200 device-hours; 1 workers")  # the Dice of the round before
+
+
+def test_what_is_not_known_is_not_said():
+    assert how_it_goes({}) == ""

@@ -2,6 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from autoreg.networks import Architecture, Genotype
 from autoreg.reporting import figures
 from autoreg.reporting.statistics import best_of_n
 
@@ -35,6 +36,64 @@ def test_a_primitive_that_an_edge_lacks_stays_blank(history):
     history = history.drop(columns="alpha.level1.cell.1.c")
     values = figures.alpha_heatmap(history, *figures.alpha_axes(history)).axes[0].images[0].get_array()
     assert np.ma.getmaskarray(np.ma.asarray(values)).tolist() == [[False] * 3, [False, False, True]]
+
+
+def test_alpha_over_time_has_a_panel_an_edge_and_a_line_a_primitive(history):
+    figure = figures.alpha_over_time(history, *figures.alpha_axes(history))
+    assert titles(figure) == ["level1.cell.0", "level1.cell.1"]
+    first = figure.axes[0].lines[0]
+    np.testing.assert_allclose(np.asarray(first.get_ydata()), 1 / 3 + 0.1 * np.arange(6))
+    names = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert sorted(names) == ["a", "b", "c", "warm-up"]
+    assert is_png(figure)
+
+
+def graph(**change):
+    architecture = Architecture(feature_channels=(4, 8, 8), feature_edges=2, deformation_channels=(8, 4), **change)
+    edges = {edge.name: "conv3" for edge in architecture.edges()} | {"deformation.2.1": "sep3"}
+    return Genotype(architecture, edges)
+
+
+def test_the_graph_shows_every_edge_with_its_channels():
+    figure = figures.architecture_graph(graph())
+    words = texts(figure)
+    assert words.count("sep3 \N{RIGHTWARDS ARROW} 4") == 1
+    assert words.count("conv3 \N{RIGHTWARDS ARROW} 4") == 4  # features of the half grid, two deformation cells
+    assert sum(word.startswith("features") for word in words) == 3
+    assert is_png(figure)
+
+
+def test_no_words_of_the_graph_overlap_or_leave_it():
+    figure = figures.architecture_graph(graph(match="concat+cost"))
+    figure.canvas.draw()
+    boxes = [text.get_window_extent() for text in figure.axes[0].texts if text.get_text()]
+    page = figure.bbox
+    assert all(page.x0 <= b.x0 and b.x1 <= page.x1 and page.y0 <= b.y0 and b.y1 <= page.y1 for b in boxes)
+    overlaps = [(a, b) for i, a in enumerate(boxes) for b in boxes[i + 1 :] if a.overlaps(b)]
+    assert overlaps == []
+
+
+def test_the_graph_in_words():
+    assert "deformation.2.1 sep3" in figures.describe_architecture(graph())
+
+
+def test_boxes_by_label_are_drawn_from_the_first_label_down():
+    rows = pd.DataFrame({"system": ["a", "b"] * 4, "label": [1, 1, 2, 2] * 2, "dice": [0.1, 0.2, 0.5, 0.6] * 2})
+    axes = figures.label_boxes(rows, {1: "thalamus"}).axes[0]
+    assert [text.get_text() for text in axes.get_yticklabels()] == ["thalamus", "2"]
+    assert axes.get_yticks().tolist() == [2, 1]
+    medians = [float(line.get_xdata()[0]) for line in axes.lines if line.get_color() == "black"]
+    assert medians == [0.1, 0.5, 0.2, 0.6]
+
+
+def test_candidates_of_one_place_share_a_number():
+    table = pd.DataFrame(
+        {"candidate": ["a", "b", "c"], "dice": [0.7, 0.7, 0.6], "folds_percent": [0.0, 0.0, 0.1],
+         "seconds_a_pair": [1.0, 1.0, 2.0], "on_front": [True, True, False]}
+    )  # fmt: skip
+    figure = figures.front_figure(table)
+    assert sorted(texts(figure)) == ["1", "2"]
+    assert "1: a, b" in [text.get_text() for text in figure.legends[0].get_texts()]
 
 
 @pytest.mark.parametrize(

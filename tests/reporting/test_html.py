@@ -1,14 +1,20 @@
+import base64
+import hashlib
 import re
 from html.parser import HTMLParser
 
+import numpy as np
 import pandas as pd
 import pytest
+import yaml
 from run_folders import pair_rows, write_result
 
 from autoreg.errors import InputError
+from autoreg.networks import Architecture, Genotype
 from autoreg.reporting.figures import dice_boxes, png_bytes
 from autoreg.reporting.html import run_report, write_report
 from autoreg.reporting.page import Picture, Section
+from autoreg.reporting.slices import take_slices
 
 
 class Page(HTMLParser):
@@ -21,7 +27,7 @@ class Page(HTMLParser):
 
     def handle_starttag(self, tag, attrs):
         self.tags.append((tag, dict(attrs)))
-        if tag not in ("meta", "img"):
+        if tag not in ("meta", "img", "input"):
             self.open.append(tag)
 
     def handle_endtag(self, tag):
@@ -32,13 +38,18 @@ class Page(HTMLParser):
         if self.open and self.open[-1] == "h2":
             self.headings.append(data)
 
+    @property
+    def sliders(self):
+        return [attributes for tag, attributes in self.tags if tag == "input"]
+
 
 def page(path):
     text = path.read_text(encoding="utf-8")
     parsed = Page(text)
     assert parsed.open == []
     assert not re.search(r"""(src|href)=["'](?!data:)""", text)  # nothing is fetched
-    assert not any(tag in ("script", "link", "iframe") for tag, _ in parsed.tags)
+    assert not any(tag in ("link", "iframe") for tag, _ in parsed.tags)
+    assert [tag for tag, _ in parsed.tags].count("script") == bool(parsed.sliders)
     assert all(attributes.get("alt") for tag, attributes in parsed.tags if tag == "img")
     return parsed
 
@@ -93,7 +104,8 @@ def test_report_of_a_search(search):
         "Result", "Loss weights", "Architecture", "Course", "Pictures", "Cost", "Commands to repeat and go on",
         "Configuration",
     ]  # fmt: skip
-    assert len(images(parsed)) == 4  # objectives, alpha and lambda once each, and the overlay
+    assert len(images(parsed)) == 5  # objectives, alpha twice, lambda once, and the overlay
+    assert "Loss weights over rounds, in the end lncc 1, smoothness 32; Dice below" in images(parsed)
     assert "warped overlay of this run" in images(parsed)
     assert f"autoreg train --search {search}" in parsed.text
     assert "rounds: 6" in parsed.text
@@ -119,11 +131,15 @@ def test_report_of_a_study_has_the_best_trial_first(tuned):
 
 def test_report_of_an_evaluation(tmp_path):
     folder = tmp_path / "my model" / "test"
-    write_result(folder, command="evaluate", split="val", metrics={"test_dice": 0.7})
+    write_result(folder, command="evaluate", split="val", metrics={"test_dice": 0.7}, labels={"1": "thalamus"},
+                 dataset_path="d/dataset.json")  # fmt: skip
     pair_rows([0.7] * 6).to_parquet(folder / "pairs.parquet")
     parsed = page(run_report(folder))
-    assert images(parsed) == ["Dice of 6 pairs, mean Dice 0.7"]
-    assert f"autoreg evaluate '{folder.parent}' --dataset D.json --split val" in parsed.text
+    said = "Dice by label, medians: 1 thalamus: before 0.5, registered 0.8; 2: before 0.5, registered 0.6"
+    assert images(parsed) == ["Dice of 6 pairs, mean Dice 0.7", said]
+    assert f"autoreg evaluate '{folder.parent}' --dataset d/dataset.json --split val" in parsed.text
+    assert "background (0) is not counted" in parsed.text
+    assert "6 of val" in parsed.text
 
 
 def test_report_of_pairs_without_labels(tmp_path):
@@ -150,3 +166,34 @@ def test_a_folder_that_is_no_run(tmp_path, content, words):
 def test_a_run_that_has_only_begun_has_a_page(tmp_path):
     write_result(tmp_path, command="search", status="running", metrics={}, device_seconds={}, genotype=None)
     assert "Result" in page(run_report(tmp_path)).headings
+
+
+def test_an_evaluation_with_slices_has_one_slider_and_one_allowed_script(tmp_path):
+    write_result(tmp_path, command="evaluate", metrics={})
+    pair_rows([0.7] * 6).to_parquet(tmp_path / "pairs.parquet")
+    volume = np.random.default_rng(0).random((12, 14, 10), dtype=np.float32)
+    slices = take_slices(volume, volume, volume, np.zeros((3, 12, 14, 10)), title="<b>s1", spacing=(1, 1, 1))
+    slices.save(tmp_path / "slices.npz")
+    path = run_report(tmp_path)
+    parsed = page(path)
+    assert [slider["max"] for slider in parsed.sliders] == ["9"]
+    assert "fixed - warped: <b>s1" in images(parsed)
+    text = path.read_text()
+    script = text.partition("<script>")[2].partition("</script>")[0]
+    allowed = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    assert f"script-src 'sha256-{allowed}'" in text
+
+
+def test_torn_slices_are_named(tmp_path):
+    write_result(tmp_path, command="evaluate", metrics={})
+    pair_rows([0.7] * 6).to_parquet(tmp_path / "pairs.parquet")
+    (tmp_path / "slices.npz").write_bytes(b"PK torn")
+    with pytest.raises(InputError, match=r"slices\.npz: expected slices of a pair"):
+        run_report(tmp_path)
+
+
+def test_report_of_a_search_draws_its_architecture(search):
+    genotype = Genotype.uniform(Architecture(feature_channels=(4, 8), deformation_channels=(8,)), "conv3")
+    (search / "genotype.yaml").write_text(yaml.safe_dump(genotype.to_dict()))
+    said = next(alt for alt in images(page(run_report(search))) if alt.startswith("Graph"))
+    assert "levels: feature.1.0 conv3, feature.1.1 conv3" in said

@@ -44,7 +44,7 @@ def tracker(request, home):
 
 
 def client(home):
-    return mlflow_tracker._mlflow().MlflowClient(local_store(home)[0])
+    return mlflow_tracker.mlflow_module().MlflowClient(local_store(home)[0])
 
 
 def seen(tracker: Tracker, home: Path) -> dict:
@@ -225,7 +225,7 @@ class Outage:
     def _guard(self, real):
         def call(*args, **kwargs):
             if self.on:
-                raise mlflow_tracker._mlflow().exceptions.MlflowException("API request failed\nlong trace")
+                raise mlflow_tracker.mlflow_module().exceptions.MlflowException("API request failed\nlong trace")
             return real(*args, **kwargs)
 
         return call
@@ -339,7 +339,7 @@ def test_a_child_without_a_store_lives_in_memory(home, monkeypatch):
 def test_what_the_store_refuses_is_an_error(home):
     tracker = opened(home)
     tracker.metrics({"n" * 300: 1.0}, step=1)
-    with pytest.raises(mlflow_tracker._mlflow().exceptions.MlflowException, match="exceeds"):
+    with pytest.raises(mlflow_tracker.mlflow_module().exceptions.MlflowException, match="exceeds"):
         tracker.flush()
 
 

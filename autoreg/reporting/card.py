@@ -1,0 +1,13 @@
+"""How figures of test pairs are measured: what must be known to compare them with others."""
+
+MEASURES = {
+    "fixed side": "the first of each pair; the moving image and labels are warped onto its grid",
+    "labels": "Dice and HD95 are means over the foreground labels of a pair, then over pairs, then over seeds; "
+    "a label that either map lacks is left out of its pair's mean; background (0) is not counted",
+    "interpolation of labels": "nearest neighbour",
+    "HD95": "the larger of both directed 95th percentiles of surface distances, in mm by the fixed image's spacing",
+    "folds": "percent of inner voxels that fail the digital-diffeomorphism test: a one-sided corner determinant, "
+    "or in 3-D that of a central tetrahedron, of x + u(x) is not positive",
+    "SDlogJ": "standard deviation of log J where J > 0, J = det(I + du/dx) by central differences, inner voxels",
+}
+"""Heading -> what holds for every evaluation."""

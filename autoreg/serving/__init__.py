@@ -1,0 +1,1 @@
+"""Trained models for others: as MLflow knows models, and in its registry."""
