@@ -9,6 +9,7 @@ import pandas as pd
 from autoreg.config import Config, load_space, read_yaml
 from autoreg.search.run import read_result
 from autoreg.setting import open_setting
+from autoreg.storage import Location
 from autoreg.tracking.ledger import read_costs
 
 
@@ -38,7 +39,7 @@ def status(folder: Path) -> dict[str, Any]:
     return told
 
 
-def describe(config: Config, dataset: Path | None, folder: Path, command: str) -> dict[str, Any]:
+def describe(config: Config, dataset: Location | None, folder: Location, command: str) -> dict[str, Any]:
     """What a command would do, after checking everything that it needs. Raises InputError."""
     setting = open_setting(config, dataset)
     space = load_space(config.space, dims=setting.dims)

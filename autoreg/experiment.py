@@ -34,6 +34,7 @@ from autoreg.search.rounds import run_rounds, survive
 from autoreg.search.run import Run, open_run, read_result
 from autoreg.search.training import TrainDriver
 from autoreg.setting import Setting, open_pool, open_setting, search_spec, training_spec
+from autoreg.storage import Location
 from autoreg.transforms.files import check_name
 
 BRIEF_FIGURES = ("val_dice", "folds_percent", "sdlogj", "score")
@@ -41,7 +42,7 @@ BRIEF_FIGURES = ("val_dice", "folds_percent", "sdlogj", "score")
 
 
 def search(
-    config: Config, *, dataset: Path | None, output: Path, resume: bool = False, watch: Watch | None = None
+    config: Config, *, dataset: Location | None, output: Path, resume: bool = False, watch: Watch | None = None
 ) -> Path:
     """Search alpha and lambda together with the weights; the folder then holds genotype and loss weights.
 
@@ -74,7 +75,7 @@ def search(
         def brief_training(finalist: Finalist, folder: Path, name: str) -> None:
             network = {"genotype": finalist.genotype.to_dict()} if finalist.genotype else spec.network
             choice = Choice(dict(network), finalist.loss_weights)
-            options = {"dataset": dataset, "watch": watch.named(name), "resume": True, "tracked": False}
+            options = {"dataset": setting.dataset.path, "watch": watch.named(name), "resume": True, "tracked": False}
             train(replace(config, train=brief), choice, output=folder, **options)
 
         chosen, played = play_off(
@@ -110,7 +111,7 @@ def train(
     config: Config,
     choice: Choice,
     *,
-    dataset: Path | None,
+    dataset: Location | None,
     output: Path,
     resume: bool = False,
     watch: Watch | None = None,
@@ -158,7 +159,7 @@ def train(
 
 
 def tune(
-    config: Config, *, dataset: Path | None, output: Path, resume: bool = False, watch: Watch | None = None
+    config: Config, *, dataset: Location | None, output: Path, resume: bool = False, watch: Watch | None = None
 ) -> Path:
     """Tune learning rate and loss weights as people do, by full trainings; the folder then holds the best model.
 
@@ -192,7 +193,7 @@ def tune(
             train_trial,
             {
                 "config": config_to_dict(config),
-                "dataset": str(Path(setting.dataset.path).resolve()),
+                "dataset": setting.source,
                 "extensions": loaded_extensions(),
             },
             study=study,
@@ -233,7 +234,7 @@ def train_trial(
     space = load_space(config.space, dims=setting.dims)
     choice = Choice(network(parameters, space, config.tune.network), loss_weights(parameters, space))
     watch = _TrialWatch(report)
-    train(config, choice, dataset=Path(setup["dataset"]), output=folder, resume=True, watch=watch, tracked=False)
+    train(config, choice, dataset=setup["dataset"], output=folder, resume=True, watch=watch, tracked=False)
     return {k: float(v) for k, v in read_result(folder)["metrics"].items() if v is not None}
 
 
@@ -255,7 +256,7 @@ class _TrialWatch(Watch):
 def evaluate(
     model_folder: Path,
     *,
-    dataset: Path | None,
+    dataset: Location | None,
     split: str = "test",
     config: Config | None = None,
     output: Path | None = None,

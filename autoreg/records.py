@@ -18,7 +18,7 @@ def run_plan(command: str, config: Config, setting: Setting, output: Path) -> Ru
         seed=config.seed,
         dataset_name=setting.dataset.name,
         dataset_hash=setting.dataset.fingerprint,
-        config=config_to_dict(replace(config, dataset=str(setting.dataset.path.resolve()))),
+        config=config_to_dict(replace(config, dataset=setting.source)),
         experiment=config.tracking.experiment or setting.dataset.name,
         tracking_uri=config.tracking.uri,
         home=Path(config.tracking.home),

@@ -5,8 +5,10 @@ from pathlib import Path
 
 import click
 
-from autoreg.cli.options import PATH, announce, output_option
+from autoreg.cli.options import LOCATION, PATH, announce, output_option
 from autoreg.errors import InputError
+from autoreg.mirror import working_folder
+from autoreg.storage import Location
 
 
 @click.command()
@@ -25,8 +27,8 @@ def compare(runs: tuple[Path, ...], output: Path | None) -> None:
 
 
 @click.command()
-@click.argument("run", type=PATH)
-def report(run: Path) -> None:
+@click.argument("run", type=LOCATION)
+def report(run: Location) -> None:
     """Write one self-contained page of a run.
 
     \b
@@ -35,12 +37,13 @@ def report(run: Path) -> None:
     """
     from autoreg.reporting.html import run_report
 
-    click.echo(run_report(run))
+    with working_folder(run) as folder:
+        click.echo(run_report(folder))
 
 
 @click.command()
-@click.argument("folder", type=PATH)
-def status(folder: Path) -> None:
+@click.argument("folder", type=LOCATION)
+def status(folder: Location) -> None:
     """What a running or dead run is doing, from its files alone.
 
     \b
@@ -49,7 +52,8 @@ def status(folder: Path) -> None:
     """
     from autoreg import account
 
-    announce(account.status(folder))
+    with working_folder(folder, write=False) as local:
+        announce(account.status(local))
 
 
 @click.command()

@@ -9,6 +9,8 @@ from typing import Any
 import click
 
 from autoreg.errors import ConfigError, InputError
+from autoreg.mirror import working_folder
+from autoreg.storage import Location, as_location, folder_and_name, is_uri
 
 Command = Callable[..., None]
 
@@ -23,9 +25,23 @@ def together(*options: Callable[[Command], Command]) -> Callable[[Command], Comm
 
 
 PATH = click.Path(path_type=Path)
+
+
+class _LocationType(click.Path):
+    """A path, or a URI as s3://bucket/folder, which is not one."""
+
+    name = "path or URI"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        return as_location(value)
+
+
+LOCATION = _LocationType()
 config_argument = click.argument("config", type=PATH, required=False)
-dataset_option = click.option("--dataset", type=PATH, help="dataset.json of the volumes.")
-output_option = click.option("--output", type=PATH, help="Folder for the results [default: runs/DATASET/COMMAND-N].")
+dataset_option = click.option("--dataset", type=LOCATION, help="dataset.json of the volumes; a path or a URI.")
+output_option = click.option(
+    "--output", type=LOCATION, help="Folder for the results, a path or a URI [default: runs/DATASET/COMMAND-N]."
+)
 set_option = click.option(
     "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change one key, as search.rounds=50."
 )
@@ -90,28 +106,30 @@ def with_config(command: Command) -> Command:
 
 
 def work_in(
-    folder: Path, command: str, config: Any, options: dict[str, Any], work: Callable[..., Any], next_: str
+    place: Location, command: str, config: Any, options: dict[str, Any], work: Callable[..., Any], next_: str
 ) -> None:
-    """Do a command's work in a folder and say how it ended; or, with --dry-run, what it would do."""
+    """Do a command's work in a folder (for a URI the local one), say how it ended; with --dry-run, what it would do."""
     from autoreg import account
     from autoreg.reporting.watch import Watch
 
     if options["dry_run"]:
-        return announce(account.describe(config, options["dataset"], folder, command))
+        return announce(account.describe(config, options["dataset"], place, command))
     watch = Watch(quiet=options["quiet"])
-    work(dataset=options["dataset"], output=folder, resume=options["resume"], watch=watch)
-    show_result(folder)
-    announce({"next": f"{next_} {folder}"})
+    with working_folder(place) as folder:
+        work(dataset=options["dataset"], output=folder, resume=options["resume"], watch=watch)
+    show_result(folder, place)
+    announce({"next": f"{next_} {place}"})
 
 
-def default_folder(config: Any, options: dict[str, Any], command: str) -> Path:
+def default_folder(config: Any, options: dict[str, Any], command: str) -> Location:
     """The folder asked for, or the first free (with --resume: the last) runs/DATASET/COMMAND-N."""
     if options["output"]:
         return options["output"]
     path, resume = options["dataset"] or config.dataset, options["resume"]
     if path is None:
         raise ConfigError("dataset: expected --dataset PATH/dataset.json, got none")
-    home = Path(config.tracking.home) / Path(path).resolve().parent.name
+    parent = folder_and_name(path)[0] if is_uri(path) else str(Path(path).resolve().parent)
+    home = Path(config.tracking.home) / parent.rpartition("/")[2]
     number = 1
     while (home / f"{command}-{number}").exists():
         number += 1
@@ -125,10 +143,11 @@ def announce(values: dict[str, Any]) -> None:
         click.echo(f"{key + ':':<14} {value}")
 
 
-def show_result(folder: Path) -> None:
+def show_result(folder: Path, place: Location | None = None) -> None:
+    """Tell what result.json says; `place` is what the user calls the folder."""
     result = json.loads((folder / "result.json").read_text())
     metrics = {k: round(v, 4) if isinstance(v, float) else v for k, v in result["metrics"].items()}
-    announce({"folder": folder, **metrics})
+    announce({"folder": place or folder, **metrics})
     if result.get("device_seconds"):
         announce({"device-seconds": ", ".join(f"{k} {v:.0f}" for k, v in result["device_seconds"].items())})
     if result.get("loss_weights"):

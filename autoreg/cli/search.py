@@ -24,6 +24,7 @@ def search(config: Any, **options: Any) -> None:
     Examples:
       autoreg search launchers/configs/hippocampus.yaml --dataset data/hippocampus/dataset.json --workers 2
       autoreg search launchers/configs/hippocampus.yaml --dataset data/hippocampus/dataset.json --network voxelmorph
+      autoreg search launchers/configs/hippocampus.yaml --dataset s3://bucket/set/dataset.json --output s3://bucket/run
     """
     from autoreg import experiment
 
