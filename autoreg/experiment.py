@@ -42,7 +42,13 @@ BRIEF_FIGURES = ("val_dice", "folds_percent", "sdlogj", "score")
 
 
 def search(
-    config: Config, *, dataset: Location | None, output: Path, resume: bool = False, watch: Watch | None = None
+    config: Config,
+    *,
+    dataset: Location | None,
+    output: Path,
+    resume: bool = False,
+    watch: Watch | None = None,
+    tracked: bool = True,
 ) -> Path:
     """Search alpha and lambda together with the weights; the folder then holds genotype and loss weights.
 
@@ -58,7 +64,8 @@ def search(
     spec = search_spec(config, setting, space, roles)
     driver = SearchDriver(space, config.search, bounds=config.score.bounds, seed=config.seed)
     watch = watch or Watch()
-    with open_run(run_plan("search", config, setting, output), resume=resume, progress=watch.counter("search")) as run:
+    plan = replace(run_plan("search", config, setting, output), tracked=tracked)
+    with open_run(plan, resume=resume, progress=watch.counter("search")) as run:
         write_yaml(output / "config.yaml", run.plan.config)
         run.tracker.tags({"roles_shared": "; ".join(roles.notes) or "none"})
         with open_pool(spec, config, run.journal.ledger.heartbeat) as pool:
