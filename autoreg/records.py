@@ -1,13 +1,18 @@
 """Where runs, evaluations and comparisons are written down: result.json, and the tracked runs they belong to."""
 
+import logging
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
 from autoreg.config import Config, config_to_dict
+from autoreg.errors import InputError
+from autoreg.mirror import known_as
 from autoreg.search.run import RunPlan, read_result, write_json
 from autoreg.setting import Setting
 from autoreg.tracking.mlflow_tracker import open_tracker
+
+logger = logging.getLogger(__name__)
 
 
 def run_plan(command: str, config: Config, setting: Setting, output: Path) -> RunPlan:
@@ -64,10 +69,15 @@ def track_evaluation(folder: Path, output: Path, name: str, metrics: Mapping[str
     trained = read_result(folder) if (folder / "result.json").exists() else {}
     if not trained.get("mlflow_run_id"):
         return
-    uri = trained["mlflow_tracking_uri"]
-    with open_tracker(
-        uri, experiment=trained["dataset"], run_name=folder.name, run_id=trained["mlflow_run_id"], home=folder
-    ) as tracker:
+    uri, run_id = trained["mlflow_tracking_uri"], trained["mlflow_run_id"]
+    try:
+        opened = open_tracker(uri, experiment=trained["dataset"], run_name=folder.name, run_id=run_id, home=folder)
+    except InputError as error:
+        if known_as(folder) == folder:
+            raise
+        logger.warning("%s; the evaluation is in %s alone", error, output)  # the store of another machine
+        return
+    with opened as tracker:
         tracker.metrics({f"{name}.{k.removeprefix('test_')}": float(v) for k, v in metrics.items() if v == v}, step=0)
         for file in (output / "pairs.parquet", *sorted((output / "figures").glob("*.png"))):
             tracker.artifact(file, name)
