@@ -21,7 +21,7 @@ from autoreg import experiment
 from autoreg.config import load_config, shipped
 
 CONFIG = shipped("launchers") / "configs" / "smoke.yaml"
-SETTINGS = ["search.rounds=24", "search.finalists=1", "workers.min=1", "workers.max=2"]
+SETTINGS = ["search.rounds=60", "search.finalists=1", "workers.min=1", "workers.max=2"]
 HEAD, OTHER = "10.213.77.1", "10.213.77.2"
 PORT = 6399
 CABLE = "cable"
