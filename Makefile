@@ -6,7 +6,7 @@ BIN := .venv/bin
 INSTALLED := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-slow test-data chaos lint format clean
+.PHONY: help install demo test test-slow test-data chaos lint audit format clean
 
 help:  ## This list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -39,6 +39,9 @@ lint: $(INSTALLED)  ## Format, lint, types and the import contract
 	$(BIN)/ruff check .
 	$(BIN)/pyright
 	$(BIN)/lint-imports --no-cache
+
+audit: $(INSTALLED)  ## Known weaknesses of the pinned packages; needs the network, and says so without
+	$(BIN)/python .ci/audit
 
 format: $(INSTALLED)  ## Put the code into its form
 	$(BIN)/ruff format .

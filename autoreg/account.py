@@ -1,13 +1,13 @@
 """What a command would do."""
 
-from pathlib import Path
 from typing import Any
 
 from autoreg.config import Config, load_space
 from autoreg.setting import open_setting
+from autoreg.storage import Location
 
 
-def describe(config: Config, dataset: Path | None, folder: Path, command: str) -> dict[str, Any]:
+def describe(config: Config, dataset: Location | None, folder: Location, command: str) -> dict[str, Any]:
     """What a command would do, after checking everything that it needs. Raises InputError."""
     setting = open_setting(config, dataset)
     space = load_space(config.space, dims=setting.dims)

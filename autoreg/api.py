@@ -19,6 +19,7 @@ from autoreg.config import Config
 from autoreg.config import load_config as _load_config
 from autoreg.evaluation.files import register_arrays
 from autoreg.metrics import folds_percent
+from autoreg.mirror import working_folder
 from autoreg.records import track_comparison
 from autoreg.registration.model import Model
 from autoreg.registration.model import load_model as _load_model
@@ -31,6 +32,7 @@ from autoreg.reporting.watch import Watch
 from autoreg.result import Result
 from autoreg.spatial import invert
 from autoreg.spatial import warp as _warp
+from autoreg.storage import as_location
 from autoreg.transforms.apply import apply_file
 
 PathLike = str | Path
@@ -60,8 +62,8 @@ def search(
 
     Args:
         config: the defaults if None.
-        dataset: a dataset.json.
-        output: folder for the results.
+        dataset: a dataset.json; a path or a URI.
+        output: folder for the results; for a URI the local copy is what the result reads.
         resume: go on from the last saved round of `output`.
         quiet: without a progress bar.
 
@@ -75,10 +77,9 @@ def search(
     Example:
         found = ar.search(dataset="mydata/dataset.json", output="runs/search")
     """
-    watch = Watch(quiet=quiet)
-    return Result(
-        experiment.search(config or Config(), dataset=Path(dataset), output=Path(output), resume=resume, watch=watch)
-    )
+    options = {"dataset": as_location(dataset), "resume": resume, "watch": Watch(quiet=quiet)}
+    with working_folder(as_location(output)) as folder:
+        return Result(experiment.search(config or Config(), output=folder, **options))
 
 
 def train(
@@ -111,10 +112,9 @@ def train(
     if config is None:
         config = load_config(folder / "config.yaml") if searched else Config()
     choice = choose(config, search_folder=folder) if searched else choose(config, network=str(network))
-    watch = Watch(quiet=quiet)
-    return Result(
-        experiment.train(config, choice, dataset=Path(dataset), output=Path(output), resume=resume, watch=watch)
-    )
+    options = {"dataset": as_location(dataset), "resume": resume, "watch": Watch(quiet=quiet)}
+    with working_folder(as_location(output)) as written:
+        return Result(experiment.train(config, choice, output=written, **options))
 
 
 def tune(
@@ -126,10 +126,9 @@ def tune(
         InputError: before any work starts, if configuration or data cannot be used.
         AutoRegError: if no trial gave a model.
     """
-    watch = Watch(quiet=quiet)
-    return Result(
-        experiment.tune(config or Config(), dataset=Path(dataset), output=Path(output), resume=resume, watch=watch)
-    )
+    options = {"dataset": as_location(dataset), "resume": resume, "watch": Watch(quiet=quiet)}
+    with working_folder(as_location(output)) as folder:
+        return Result(experiment.tune(config or Config(), output=folder, **options))
 
 
 def evaluate(
@@ -154,7 +153,7 @@ def evaluate(
     folder = model.folder if isinstance(model, Result) else Path(model)
     written = experiment.evaluate(
         folder,
-        dataset=Path(dataset),
+        dataset=as_location(dataset),
         split=split,
         output=_path(output),
         refine=refine,

@@ -97,6 +97,14 @@ def config_from_dict(values: Mapping[str, Any], where: str) -> Config:
         raise ConfigError(f"{where}: {error}") from error
 
 
+def changed(config: Config, overrides: Sequence[str]) -> Config:
+    """The configuration with `key.key=value` on top. Raises ConfigError as `load_config`."""
+    values = config_to_dict(config)
+    for override in overrides:
+        _override(values, override)
+    return config_from_dict(values, "configuration")
+
+
 def config_to_dict(config: Config) -> dict[str, Any]:
     """Plain values for YAML; `config_from_dict` gives the same configuration back."""
     return _plain(asdict(config))

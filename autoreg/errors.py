@@ -21,6 +21,10 @@ class SearchSpaceError(InputError):
     """A search space, genotype or loss-weight file names something that does not exist."""
 
 
+class BusyError(InputError):
+    """Another process works in a folder that takes one at a time."""
+
+
 class DivergedError(AutoRegError):
     """A level's objective became NaN or infinite; `level`, `round` and `step` say where."""
 
@@ -41,7 +45,7 @@ class MemoryExhaustedError(WorkerError):
 
 
 class StorageError(AutoRegError):
-    """A file could not be written, on a full disk for example; what was there before is untouched."""
+    """A file could not be written, on a full disk say, or a store does not answer; what was there is untouched."""
 
 
 class EstimatorError(AutoRegError):

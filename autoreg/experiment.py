@@ -37,6 +37,7 @@ from autoreg.search.run import MLFLOW_MODEL, Run, open_run, read_result
 from autoreg.search.training import TrainDriver
 from autoreg.serving.package import package_model
 from autoreg.setting import Setting, open_pool, open_setting, search_spec, training_spec
+from autoreg.storage import Location
 from autoreg.transforms.files import check_name
 
 FIGURES_OF_WINNER = ("val_dice", "folds_percent", "sdlogj", "score")
@@ -44,7 +45,13 @@ FIGURES_OF_WINNER = ("val_dice", "folds_percent", "sdlogj", "score")
 
 
 def search(
-    config: Config, *, dataset: Path | None, output: Path, resume: bool = False, watch: Watch | None = None
+    config: Config,
+    *,
+    dataset: Location | None,
+    output: Path,
+    resume: bool = False,
+    watch: Watch | None = None,
+    tracked: bool = True,
 ) -> Path:
     """Search alpha and lambda together with the weights; the folder then holds genotype and loss weights.
 
@@ -60,7 +67,8 @@ def search(
     spec = search_spec(config, setting, space, roles)
     driver = SearchDriver(space, config.search, bounds=config.score.bounds, seed=config.seed)
     watch = watch or Watch()
-    with open_run(run_plan("search", config, setting, output), resume=resume, progress=watch.counter("search")) as run:
+    plan = replace(run_plan("search", config, setting, output), tracked=tracked)
+    with open_run(plan, resume=resume, progress=watch.counter("search")) as run:
         write_yaml(output / "config.yaml", run.plan.config)
         run.tracker.tags({"roles_shared": "; ".join(roles.notes) or "none"})
         with open_pool(spec, config, run.journal.ledger.heartbeat) as pool:
@@ -72,7 +80,7 @@ def search(
             last = run_rounds(driver, pool, run.journal, resume=resume)
             if config.search.removal:
                 survived(lambda place: driver.weigh(pool), last, key="importances")
-        trainings = _Trainings(config, spec.network, dataset, watch)
+        trainings = _Trainings(config, spec.network, setting.dataset.path, watch)
         chosen, played = play_off(
             driver.finalists(),
             partial(loss_weights_along, space),
@@ -138,7 +146,7 @@ def train(
     config: Config,
     choice: Choice,
     *,
-    dataset: Path | None,
+    dataset: Location | None,
     output: Path,
     resume: bool = False,
     watch: Watch | None = None,
@@ -200,7 +208,7 @@ def train(
 
 
 def tune(
-    config: Config, *, dataset: Path | None, output: Path, resume: bool = False, watch: Watch | None = None
+    config: Config, *, dataset: Location | None, output: Path, resume: bool = False, watch: Watch | None = None
 ) -> Path:
     """Tune learning rate and loss weights as people do, by full trainings; the folder then holds the best model.
 
@@ -234,7 +242,7 @@ def tune(
             train_trial,
             {
                 "config": config_to_dict(config),
-                "dataset": str(Path(setting.dataset.path).resolve()),
+                "dataset": setting.source,
                 "extensions": loaded_extensions(),
             },
             study=study,
@@ -277,7 +285,7 @@ def train_trial(
     space = load_space(config.space, dims=setting.dims)
     choice = Choice(network(parameters, space, config.tune.network), loss_weights(parameters, space))
     watch = _TrialWatch(report)
-    train(config, choice, dataset=Path(setup["dataset"]), output=folder, resume=True, watch=watch, tracked=False)
+    train(config, choice, dataset=setup["dataset"], output=folder, resume=True, watch=watch, tracked=False)
     return {k: float(v) for k, v in read_result(folder)["metrics"].items() if v is not None}
 
 
@@ -299,7 +307,7 @@ class _TrialWatch(Watch):
 def evaluate(
     model_folder: Path,
     *,
-    dataset: Path | None,
+    dataset: Location | None,
     split: str = "test",
     config: Config | None = None,
     output: Path | None = None,

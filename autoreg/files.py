@@ -1,12 +1,16 @@
-"""Files that are written whole or not at all."""
+"""Files that are written whole or not at all, and locks between processes of one machine."""
 
+import fcntl
+import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-from autoreg.errors import StorageError
+from autoreg.errors import BusyError, StorageError
+
+logger = logging.getLogger(__name__)
 
 
 @contextmanager
@@ -37,6 +41,43 @@ def storing(path: Path) -> Iterator[None]:
     except OSError as error:
         reason = error.strerror or str(error)
         raise StorageError(f"{path}: cannot be written: {reason}; make room, then go on with --resume") from error
+
+
+@contextmanager
+def in_turn(lock: Path) -> Iterator[None]:
+    """Waits for a lock, and holds it; the system drops it when the process ends, however it ends."""
+    with lock.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+@contextmanager
+def alone(lock: Path, place: object) -> Iterator[None]:
+    """Holds the lock of a folder, which the user calls `place`.
+
+    Raises:
+        BusyError: another process holds it.
+    """
+    with lock.open("a") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise BusyError(f"{place}: another process is working in this folder; wait for its end") from None
+        except OSError:  # a file system without locks
+            logger.warning("%s: this file system has no locks; take care that one process works there", place)
+        yield
+
+
+def is_held(lock: Path) -> bool:
+    """Whether a process holds the lock of `alone`; False also where the file system has no locks."""
+    try:
+        with lock.open("r") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    return False
 
 
 def _sync(folder: Path) -> None:

@@ -13,6 +13,7 @@ import jinja2
 
 from autoreg.config import load_config, shipped
 from autoreg.errors import InputError
+from autoreg.storage import Location
 
 KINDS = {"local": "local.sh", "slurm": "slurm.sbatch", "ray": "ray.yaml", "kuberay": "kuberay.yaml"}
 """Kind -> file that is written; its template is launchers/templates/FILE.j2."""
@@ -47,7 +48,7 @@ class Cluster:
         return max(1, self.cpus_per_node // max(self.gpus_per_node, 1))
 
 
-def launcher(kind: str, config: Path, *, dataset: Path, output: Path, cluster: Cluster) -> str:
+def launcher(kind: str, config: Path, *, dataset: Location, output: Location, cluster: Cluster) -> str:
     """The text of the file that starts this search; it is the same for the same arguments.
 
     Raises:
@@ -86,7 +87,7 @@ def _gpus(cluster: Cluster) -> list[str]:
     return [f"--num-gpus={cluster.gpus_per_node}"] if cluster.gpus_per_node else []
 
 
-def _search(config: Path, dataset: Path, output: Path, cluster: Cluster) -> Sequence[str]:
+def _search(config: Path, dataset: Location, output: Location, cluster: Cluster) -> Sequence[str]:
     command = ["autoreg", "search", str(config), "--dataset", str(dataset), "--output", str(output), "--quiet"]
     settings = {"min": 1, "max": cluster.workers, "threads": cluster.threads, "gpus": 1 if cluster.gpus_per_node else 0}
     for name, value in settings.items():

@@ -17,6 +17,7 @@ from autoreg.reporting.watch import Watch
 from autoreg.search.run import Run, open_run, read_result
 from autoreg.setting import Setting, open_setting
 from autoreg.shapes import Displacement
+from autoreg.storage import Location
 
 PHASE = "register"
 """What the books call a peer's time."""
@@ -26,7 +27,7 @@ def classical(
     config: Config,
     peer: str,
     *,
-    dataset: Path | None,
+    dataset: Location | None,
     output: Path,
     split: str = "test",
     most_pairs: int | None = None,
@@ -61,7 +62,13 @@ def classical(
 
 
 def describe_classical(
-    config: Config, peer: str, *, dataset: Path | None, output: Path, split: str = "test", most_pairs: int | None = None
+    config: Config,
+    peer: str,
+    *,
+    dataset: Location | None,
+    output: Location,
+    split: str = "test",
+    most_pairs: int | None = None,
 ) -> dict[str, Any]:
     """What `classical` would do, after checking that it can. Raises InputError."""
     _, setting, pairs = _open(config, peer, dataset, split, most_pairs)
@@ -70,7 +77,7 @@ def describe_classical(
 
 
 def _open(
-    config: Config, peer: str, dataset: Path | None, split: str, most: int | None
+    config: Config, peer: str, dataset: Location | None, split: str, most: int | None
 ) -> tuple[Register, Setting, list[Pair]]:
     register = open_peer(peer, threads=config.workers.threads)
     setting = open_setting(config, dataset)

@@ -1,16 +1,21 @@
 """Where runs, evaluations and comparisons are written down: result.json, and the tracked runs they belong to."""
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from autoreg.config import Config, config_to_dict
+from autoreg.errors import InputError
+from autoreg.mirror import known_as
 from autoreg.reporting.comparison import Comparison
 from autoreg.reporting.documents import as_markdown
 from autoreg.search.run import RunPlan, read_result, run_name, write_json
 from autoreg.setting import Setting
 from autoreg.tracking.mlflow_tracker import compare_page, open_tracker
 from autoreg.tracking.note import NOTE
+
+logger = logging.getLogger(__name__)
 
 
 def run_plan(command: str, config: Config, setting: Setting, output: Path) -> RunPlan:
@@ -21,7 +26,7 @@ def run_plan(command: str, config: Config, setting: Setting, output: Path) -> Ru
         seed=config.seed,
         dataset_name=setting.dataset.name,
         dataset_hash=setting.dataset.fingerprint,
-        config=config_to_dict(replace(config, dataset=str(setting.dataset.path.resolve()))),
+        config=config_to_dict(replace(config, dataset=setting.source)),
         experiment=config.tracking.experiment or setting.dataset.name,
         tracking_uri=config.tracking.uri,
         home=Path(config.tracking.home),
@@ -69,10 +74,15 @@ def track_evaluation(folder: Path, output: Path, name: str, metrics: Mapping[str
     trained = read_result(folder) if (folder / "result.json").exists() else {}
     if not trained.get("mlflow_run_id"):
         return
-    uri = trained["mlflow_tracking_uri"]
-    with open_tracker(
-        uri, experiment=trained["dataset"], run_name=folder.name, run_id=trained["mlflow_run_id"], home=folder
-    ) as tracker:
+    uri, run_id = trained["mlflow_tracking_uri"], trained["mlflow_run_id"]
+    try:
+        opened = open_tracker(uri, experiment=trained["dataset"], run_name=folder.name, run_id=run_id, home=folder)
+    except InputError as error:
+        if known_as(folder) == folder:
+            raise
+        logger.warning("%s; the evaluation is in %s alone", error, output)  # the store of another machine
+        return
+    with opened as tracker:
         tracker.metrics({f"{name}/{k.removeprefix('test_')}": float(v) for k, v in metrics.items() if v == v}, step=0)
         for file in (output / "pairs.parquet", output / "report.html", *sorted((output / "figures").glob("*.png"))):
             tracker.artifact(file, name)

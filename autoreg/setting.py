@@ -3,20 +3,21 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from autoreg.config import Config
 from autoreg.data.dataset import Dataset, load_dataset
+from autoreg.data.fetched import local_dataset
 from autoreg.data.pairs import PairSampler
-from autoreg.data.shards import VolumeStore, build_cache, open_cache
+from autoreg.data.shards import VolumeStore, build_cache, node_copy, open_cache
 from autoreg.data.splits import Roles, split_roles
 from autoreg.errors import ConfigError
 from autoreg.extensions import loaded_extensions
 from autoreg.registration.problem import Samplers
 from autoreg.registration.space import SearchSpace
+from autoreg.storage import Location, is_uri
 from autoreg.workers.messages import WorkerSpec
 from autoreg.workers.pool import LocalPool, Pool
 
@@ -26,7 +27,9 @@ class Setting:
     """A data set, opened and checked: every file was read once."""
 
     dataset: Dataset
-    cache: Path
+    source: str
+    """Where dataset.json is, as any machine would find it: a full path or a URI."""
+    cache: Location
     volumes: VolumeStore
     labels: dict[int, str]
     """Foreground labels."""
@@ -53,24 +56,26 @@ class Setting:
         return split_roles(self.dataset, seed=seed)
 
 
-def open_setting(config: Config, dataset: str | Path | None) -> Setting:
+def open_setting(config: Config, dataset: Location | None) -> Setting:
     """Open a data set; the cache is built when it is not there, which reads and checks every file.
 
     Raises:
         ConfigError: no data set was named.
         DataError: a file cannot be used; names file and field.
+        StorageError: the store of the data set or of the cache does not answer.
     """
     path = dataset or config.dataset
     if path is None:
         raise ConfigError("dataset: expected --dataset PATH/dataset.json, or dataset: in the configuration, got none")
-    opened = load_dataset(path, config.data)
+    opened = load_dataset(local_dataset(path), config.data)
     cache = build_cache(opened, config.data)
-    volumes = open_cache(cache)
+    volumes = open_cache(node_copy(cache))
     labels = {number: name for number, name in opened.label_names.items() if number != 0}
     affines = [volume.affine for volume in volumes.values()]
     common = all(np.allclose(affine, affines[0], atol=1e-3) for affine in affines)
     dims = next(iter(volumes.values())).image.ndim
-    return Setting(opened, cache, volumes, labels, dims, common)
+    source = str(path) if is_uri(str(path)) else str(opened.path.resolve())
+    return Setting(opened, source, cache, volumes, labels, dims, common)
 
 
 def search_spec(config: Config, setting: Setting, space: SearchSpace, roles: Roles) -> WorkerSpec:

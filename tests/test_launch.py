@@ -143,3 +143,15 @@ def test_the_same_arguments_give_the_same_file():
 def test_wrong_wishes_are_named(kind, cluster, words):
     with pytest.raises(InputError, match=re.escape(words)):
         render(kind, **cluster)
+
+
+def test_a_store_as_output_keeps_its_uri_and_is_always_resumed(tmp_path):
+    output = "s3://bucket/run"
+    text = launcher("local", CONFIG, dataset="s3://bucket/set/dataset.json", output=output, cluster=Cluster(1, 0, 2))
+    assert "--dataset s3://bucket/set/dataset.json --output s3://bucket/run" in text
+    script = tmp_path / "resume"
+    lines = text.splitlines()
+    first = lines.index("RESUME=()")
+    script.write_text("\n".join([f"OUTPUT={output}", *lines[first : first + 3], "echo ${RESUME[@]}"]))
+    done = subprocess.run(["bash", script], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "--resume"

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from autoreg.baselines.record import DIVERGED, FAILED, FINISHED, STOPPED, Record, TrialRow
+from autoreg.mirror import share
 from autoreg.tracking.ledger import Ledger
 from autoreg.tracking.names import tracked_name
 from autoreg.tracking.tracker import Tracker
@@ -59,6 +60,7 @@ class Books:
         run.close(_RUN_STATUS[status])
         row = self.record.rows[number]
         self.record.write(replace(row, status=status, metrics=metrics, device_seconds=seconds))
+        share(self.folder)
         self.progress(len(self.record.ended()), self.total)
 
     def mark_best(self, number: int) -> None:

@@ -5,8 +5,10 @@ from pathlib import Path
 
 import click
 
-from autoreg.cli.options import PATH, announce, output_option
+from autoreg.cli.options import LOCATION, PATH, announce, output_option
 from autoreg.errors import InputError
+from autoreg.mirror import working_folder
+from autoreg.storage import Location
 
 
 @click.command()
@@ -25,8 +27,8 @@ def compare(runs: tuple[Path, ...], output: Path | None) -> None:
 
 
 @click.command()
-@click.argument("run", type=PATH)
-def report(run: Path) -> None:
+@click.argument("run", type=LOCATION)
+def report(run: Location) -> None:
     """Write one self-contained page of a run.
 
     \b
@@ -35,13 +37,14 @@ def report(run: Path) -> None:
     """
     from autoreg.reporting.html import run_report
 
-    click.echo(run_report(run))
+    with working_folder(run) as folder:
+        click.echo(run_report(folder))
 
 
 @click.command()
-@click.argument("folder", type=PATH)
+@click.argument("folder", type=LOCATION)
 @click.option("--json", "as_object", is_flag=True, help="One JSON object, for programs.")
-def status(folder: Path, as_object: bool) -> None:
+def status(folder: Location, as_object: bool) -> None:
     """What a run is doing, did, or died of, and how to go on; from its files alone, also damaged ones.
 
     \b
@@ -51,7 +54,8 @@ def status(folder: Path, as_object: bool) -> None:
     """
     from autoreg.status import as_json, read_status
 
-    found = read_status(folder)
+    with working_folder(folder, write=False) as local:
+        found = read_status(local)
     click.echo(as_json(found)) if as_object else announce(found.text())
 
 

@@ -16,6 +16,7 @@ from autoreg.cli.options import (
     show_result,
     with_config,
 )
+from autoreg.mirror import working_folder
 
 PEERS = ("ants", "elastix", "niftyreg", "convexadam", "fireants")
 
@@ -47,12 +48,13 @@ def _classical(config: Any, peer: str, dry_run: bool, quiet: bool, resume: bool,
     from autoreg import peers
     from autoreg.reporting.watch import Watch
 
-    output = default_folder(config, options | {"resume": resume}, f"classical-{peer}")
-    given: dict[str, Any] = {name: options[name] for name in ("dataset", "split", "most_pairs")} | {"output": output}
+    place = default_folder(config, options | {"resume": resume}, f"classical-{peer}")
+    given: dict[str, Any] = {name: options[name] for name in ("dataset", "split", "most_pairs")}
     if dry_run:
-        return announce(peers.describe_classical(config, peer, **given))
-    peers.classical(config, peer, resume=resume, watch=Watch(quiet=quiet), **given)
-    show_result(output)
+        return announce(peers.describe_classical(config, peer, output=place, **given))
+    with working_folder(place) as output:
+        peers.classical(config, peer, output=output, resume=resume, watch=Watch(quiet=quiet), **given)
+    show_result(output, place)
 
 
 COMMANDS = (classical,)

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import click
 
-from autoreg.cli.options import PATH, announce, quiet_option, seed_option, set_option
+from autoreg.cli.options import LOCATION, PATH, announce, quiet_option, seed_option, set_option
 from autoreg.errors import InputError
+from autoreg.storage import Location
 
 
 @click.group()
@@ -38,26 +39,29 @@ def phantom(out: Path, subjects: int, modalities: str, shape: str, seed: int | N
 
 
 @data.command()
-@click.argument("dataset", type=PATH)
+@click.argument("dataset", type=LOCATION)
 @set_option
-def check(dataset: Path, overrides: tuple[str, ...]) -> None:
+def check(dataset: Location, overrides: tuple[str, ...]) -> None:
     """Open every file and report every problem at once.
 
     \b
-    Example:
+    Examples:
       autoreg data check data/hippocampus/dataset.json
+      autoreg data check s3://bucket/hippocampus/dataset.json
     """
     from autoreg.config import load_config
     from autoreg.data.check import check_dataset, summarise
     from autoreg.data.dataset import load_dataset
+    from autoreg.data.fetched import local_dataset
 
     config = load_config(None, overrides)
-    problems = check_dataset(dataset, config.data)
+    path = local_dataset(dataset)
+    problems = check_dataset(path, config.data)
     for problem in problems:
         click.echo(problem, err=True)
     if problems:
         raise InputError(f"{dataset}: {len(problems)} problems")
-    announce({**summarise(load_dataset(dataset, config.data)), "problems": "none"})
+    announce({**summarise(load_dataset(path, config.data)), "problems": "none"})
 
 
 @data.command()

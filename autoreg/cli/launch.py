@@ -4,14 +4,15 @@ from pathlib import Path
 
 import click
 
-from autoreg.cli.options import PATH, announce
+from autoreg.cli.options import LOCATION, PATH, announce
+from autoreg.storage import Location
 
 
 @click.command()
 @click.argument("kind", metavar="local|slurm|ray|kuberay")
 @click.argument("config", type=PATH)
-@click.option("--dataset", type=PATH, required=True, help="dataset.json of the volumes, as the nodes see it.")
-@click.option("--output", type=PATH, required=True, help="Folder for the results, as the nodes see it.")
+@click.option("--dataset", type=LOCATION, required=True, help="dataset.json of the volumes, as the nodes see it.")
+@click.option("--output", type=LOCATION, required=True, help="Folder for the results, as the nodes see it.")
 @click.option("--nodes", type=int, default=1, show_default=True)
 @click.option("--gpus-per-node", type=int, default=0, show_default=True)
 @click.option("--cpus-per-node", type=int, default=2, show_default=True)
@@ -21,8 +22,8 @@ from autoreg.cli.options import PATH, announce
 def launch(
     kind: str,
     config: Path,
-    dataset: Path,
-    output: Path,
+    dataset: Location,
+    output: Location,
     nodes: int,
     gpus_per_node: int,
     cpus_per_node: int,

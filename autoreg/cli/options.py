@@ -10,6 +10,8 @@ from typing import Any
 import click
 
 from autoreg.errors import ConfigError, InputError
+from autoreg.mirror import working_folder
+from autoreg.storage import Location, as_location, folder_and_name, is_uri
 
 Command = Callable[..., None]
 
@@ -24,9 +26,23 @@ def together(*options: Callable[[Command], Command]) -> Callable[[Command], Comm
 
 
 PATH = click.Path(path_type=Path)
+
+
+class _LocationType(click.Path):
+    """A path, or a URI as s3://bucket/folder, which is not one."""
+
+    name = "path or URI"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        return as_location(value)
+
+
+LOCATION = _LocationType()
 config_argument = click.argument("config", type=PATH, required=False)
-dataset_option = click.option("--dataset", type=PATH, help="dataset.json of the volumes.")
-output_option = click.option("--output", type=PATH, help="Folder for the results [default: runs/DATASET/COMMAND-N].")
+dataset_option = click.option("--dataset", type=LOCATION, help="dataset.json of the volumes; a path or a URI.")
+output_option = click.option(
+    "--output", type=LOCATION, help="Folder for the results, a path or a URI [default: runs/DATASET/COMMAND-N]."
+)
 set_option = click.option(
     "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change one key, as search.rounds=50."
 )
@@ -98,7 +114,8 @@ def with_config(command: Command) -> Command:
             options["resume"] = True
             if resumed != HERE:
                 options["output"] = _resumed_folder(resumed, load_config(config, overrides).tracking)
-                config = config or options["output"] / "config.yaml"
+                with working_folder(options["output"], write=False) as folder:
+                    config = config or folder / "config.yaml"
         elif "resume" in options:
             options["resume"] = bool(resumed)
         command(config=load_config(config, [*overrides, *extra]), **options)
@@ -106,8 +123,10 @@ def with_config(command: Command) -> Command:
     return run
 
 
-def _resumed_folder(named: str, tracking: Any) -> Path:
+def _resumed_folder(named: str, tracking: Any) -> Location:
     """The folder of a run, by itself or by the run's id in MLflow. Raises InputError when there is none."""
+    if is_uri(named):
+        return named
     folder = Path(named)
     if re.fullmatch("[0-9a-f]{32}", named) and not folder.exists():
         from autoreg.tracking.mlflow_tracker import folder_of_run
@@ -119,25 +138,26 @@ def _resumed_folder(named: str, tracking: Any) -> Path:
 
 
 def work_in(
-    folder: Path, command: str, config: Any, options: dict[str, Any], work: Callable[..., Any], next_: str
+    place: Location, command: str, config: Any, options: dict[str, Any], work: Callable[..., Any], next_: str
 ) -> None:
-    """Do a command's work in a folder and say how it ended; or, with --dry-run, what it would do."""
+    """Do a command's work in a folder (for a URI the local one), say how it ended; with --dry-run, what it would do."""
     from autoreg import account
     from autoreg.reporting.watch import Watch
 
     if options["dry_run"]:
-        return announce(account.describe(config, options["dataset"], folder, command))
+        return announce(account.describe(config, options["dataset"], place, command))
     watch = Watch(quiet=options["quiet"])
-    try:
-        work(dataset=options["dataset"], output=folder, resume=options["resume"], watch=watch)
-    except KeyboardInterrupt:
-        watch.close()
-        _say_how_to_go_on(folder)
-    show_result(folder)
-    announce({"next": f"{next_} {folder}"})
+    with working_folder(place) as folder:
+        try:
+            work(dataset=options["dataset"], output=folder, resume=options["resume"], watch=watch)
+        except KeyboardInterrupt:
+            watch.close()
+            _say_how_to_go_on(folder, place)
+    show_result(folder, place)
+    announce({"next": f"{next_} {place}"})
 
 
-def _say_how_to_go_on(folder: Path) -> None:
+def _say_how_to_go_on(folder: Path, place: Location) -> None:
     """Ends the program: 1, as a command that did not finish."""
     from autoreg.status import read_status
 
@@ -145,18 +165,20 @@ def _say_how_to_go_on(folder: Path) -> None:
         raise KeyboardInterrupt
     status = read_status(folder)
     saved = f"round {status.rounds_done} of {status.rounds_total} is saved" if status.rounds_done else "nothing is lost"
-    click.echo(f"autoreg: interrupted; {saved}; go on with: {status.resume}", err=True)
+    resume = str(status.resume).replace(str(folder), str(place))
+    click.echo(f"autoreg: interrupted; {saved}; go on with: {resume}", err=True)
     raise click.exceptions.Exit(1)
 
 
-def default_folder(config: Any, options: dict[str, Any], command: str) -> Path:
+def default_folder(config: Any, options: dict[str, Any], command: str) -> Location:
     """The folder asked for, or the first free (with --resume: the last) runs/DATASET/COMMAND-N."""
     if options["output"]:
         return options["output"]
     path, resume = options["dataset"] or config.dataset, options["resume"]
     if path is None:
         raise ConfigError("dataset: expected --dataset PATH/dataset.json, got none")
-    home = Path(config.tracking.home) / Path(path).resolve().parent.name
+    parent = folder_and_name(path)[0] if is_uri(path) else str(Path(path).resolve().parent)
+    home = Path(config.tracking.home) / parent.rpartition("/")[2]
     number = 1
     while (home / f"{command}-{number}").exists():
         number += 1
@@ -170,10 +192,11 @@ def announce(values: dict[str, Any]) -> None:
         click.echo(f"{key + ':':<14} {value}")
 
 
-def show_result(folder: Path) -> None:
+def show_result(folder: Path, place: Location | None = None) -> None:
+    """Tell what result.json says; `place` is what the user calls the folder."""
     result = json.loads((folder / "result.json").read_text())
     metrics = {k: round(v, 4) if isinstance(v, float) else v for k, v in result["metrics"].items()}
-    announce({"folder": folder, **metrics})
+    announce({"folder": place or folder, **metrics})
     if result.get("device_seconds"):
         announce({"device-seconds": ", ".join(f"{k} {v:.0f}" for k, v in result["device_seconds"].items())})
     if result.get("loss_weights"):

@@ -7,7 +7,21 @@ from typing import Any
 
 import click
 
-from autoreg.cli import browse, classical, data, demo, evaluate, launch, publish, register, search, study, train, tune
+from autoreg.cli import (
+    browse,
+    classical,
+    data,
+    demo,
+    evaluate,
+    launch,
+    publish,
+    register,
+    search,
+    study,
+    sweep,
+    train,
+    tune,
+)
 from autoreg.errors import AutoRegError, InputError
 
 
@@ -63,6 +77,6 @@ def main(debug: bool, extensions: tuple[Path, ...]) -> None:
         load_extensions(extensions)
 
 
-for _module in (search, train, evaluate, register, tune, classical, study, publish, launch, browse, demo, data):
+for _module in (search, sweep, train, evaluate, register, tune, classical, study, publish, launch, browse, demo, data):
     for _command in _module.COMMANDS:
         main.add_command(_command)

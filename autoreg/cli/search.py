@@ -25,6 +25,7 @@ def search(config: Any, **options: Any) -> None:
       autoreg search launchers/configs/hippocampus.yaml --dataset data/hippocampus/dataset.json --workers 2
       autoreg search launchers/configs/hippocampus.yaml --dataset data/hippocampus/dataset.json --network voxelmorph
       autoreg search --resume runs/hippocampus/search-1
+      autoreg search launchers/configs/hippocampus.yaml --dataset s3://bucket/set/dataset.json --output s3://bucket/run
     """
     from autoreg import experiment
 

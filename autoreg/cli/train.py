@@ -6,7 +6,9 @@ from typing import Any
 
 import click
 
-from autoreg.cli.options import PATH, config_argument, default_folder, with_config, work_in, work_options
+from autoreg.cli.options import LOCATION, PATH, config_argument, default_folder, with_config, work_in, work_options
+from autoreg.mirror import working_folder
+from autoreg.storage import Location, inside
 
 NETWORKS = (
     "all-conv1, all-conv3, all-conv7, autoreg-abide, autoreg-ppmi, bpfl, bpfl-deterministic, mprnet, mprnet-legacy, "
@@ -17,23 +19,26 @@ NETWORKS = (
 
 @click.command()
 @config_argument
-@click.option("--search", "search_folder", type=PATH, help="Folder of a finished search.")
+@click.option("--search", "search_folder", type=LOCATION, help="Folder of a finished search.")
 @click.option("--genotype", type=PATH, help="genotype.yaml to build the network from.")
 @click.option("--loss-weights", type=PATH, help="loss_weights.yaml [default: the search space's starts].")
 @click.option("--network", help=f"A network by name: {NETWORKS}.")
 @work_options
-def train(config: Path | None, search_folder: Path | None, **options: Any) -> None:
+def train(config: Path | None, search_folder: Location | None, **options: Any) -> None:
     """Train a chosen network from scratch with frozen architecture and loss weights.
 
     \b
     Examples:
       autoreg train --search runs/hippocampus/search-1
       autoreg train --resume runs/hippocampus/search-1/train
+      autoreg train --search s3://bucket/run --output s3://bucket/run/train
       autoreg train launchers/configs/hippocampus.yaml --network all-conv3 --dataset data/hippocampus/dataset.json
     """
-    if config is None and search_folder is not None:
-        config = search_folder / "config.yaml"
-    _train(config=config, search_folder=search_folder, **options)
+    if search_folder is None:
+        return _train(config=config, search_folder=None, **options)
+    options["output"] = options["output"] or inside(search_folder, "train")
+    with working_folder(search_folder, write=False) as folder:
+        _train(config=config or folder / "config.yaml", search_folder=folder, **options)
 
 
 @with_config
@@ -54,8 +59,6 @@ def _train(
         choice = choose(
             config, search_folder=search_folder, genotype=genotype, loss_weights=loss_weights, network=network
         )
-    if search_folder and not options["output"]:
-        options["output"] = search_folder / "train"
     folder = default_folder(config, options, f"train-{network or 'genotype'}")
     work_in(folder, "train", config, options, partial(experiment.train, config, choice), "autoreg evaluate")
 

@@ -3,14 +3,12 @@
 Arrow IPC without compression, one record batch of one row a volume. All processes of a machine share its pages.
 """
 
-import fcntl
 import hashlib
 import json
 import os
 import re
 import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +18,8 @@ from autoreg.data.dataset import DataConfig, Dataset
 from autoreg.data.prepare import load_volume
 from autoreg.data.volume import Volume
 from autoreg.errors import DataError, StorageError
-from autoreg.files import whole_file
+from autoreg.files import in_turn, whole_file
+from autoreg.storage import Location, Store, as_location, folder_and_name, inside, is_uri, local_cache
 
 _FORMAT = 1  # raise it when what is stored changes, so that old files are not used
 _SCHEMA = pa.schema(
@@ -82,65 +81,102 @@ def open_cache(path: str | Path) -> VolumeStore:
     return VolumeStore(path)
 
 
-def build_cache(dataset: Dataset, config: DataConfig) -> Path:
-    """Path of the cache file for this dataset and these settings, written if it is not there yet.
+def build_cache(dataset: Dataset, config: DataConfig) -> Location:
+    """The cache file for this dataset and these settings, written if it is not there yet; open `node_copy` of it.
 
-    Several processes may ask at once: one writes, the others wait for it. A file is complete or absent.
+    Several processes may ask at once: one writes, the others wait for it. A file is complete or absent. With a URI as
+    cache it is taken from there, or built here and shared there.
 
     Raises:
         DataError: if a volume cannot be used, or the cache folder not be written (a full disk, say).
+        StorageError: the store of the cache does not answer.
     """
-    path = _cache_folder(config) / f"{_file_stem(dataset, config)}.arrow"
+    folder, name = _cache_folder(config), f"{_file_stem(dataset, config)}.arrow"
+    path = local_cache(config.cache) / name
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with _locked(path.with_suffix(".lock")):
-            if not path.exists():
+        with in_turn(path.with_suffix(".lock")):
+            shared = Store(str(folder)) if is_uri(folder) else None
+            if not path.exists() and not (shared and _fetch(shared, name, path)):
                 _write(path, dataset, config)
+            if shared and shared.read(_mark(name)) is None:
+                _share(shared, name, path)
     except OSError as error:
         raise DataError(f"{path}: cache: cannot be written: {_one_line(error)}") from error
-    return path
+    return inside(folder, name)
 
 
-def node_copy(path: str | Path) -> Path:
-    """The cache file, or its copy in the folder AUTOREG_NODE_CACHE of this node, made when it is not there yet.
+def node_copy(place: Location) -> Path:
+    """The cache file, or its copy on this node, made when it is not there yet.
 
-    Workers map the file into memory and read it in every step: from a node's own disk, where the shared one is slow.
+    That of a path lies in the folder AUTOREG_NODE_CACHE, if there is one: workers map the file into memory and read it
+    in every step, from a node's own disk where the shared one is slow. That of a URI lies there or in the local cache.
 
     Raises:
         DataError: it cannot be copied.
+        StorageError: its store does not answer.
     """
+    place = as_location(place)
     folder = os.environ.get("AUTOREG_NODE_CACHE")
-    if not folder:
-        return Path(path)
-    source, copy = Path(path), Path(folder).expanduser() / Path(path).name
+    if isinstance(place, Path) and not folder:
+        return place
+    copy = (Path(folder).expanduser() if folder else local_cache()) / Path(place).name
     try:
         copy.parent.mkdir(parents=True, exist_ok=True)
-        with _locked(copy.with_suffix(".lock")):
+        with in_turn(copy.with_suffix(".lock")):
             if not copy.exists():
-                with whole_file(copy) as file, source.open("rb") as shared:
-                    shutil.copyfileobj(shared, file, 2**24)
+                _copy(place, copy)
     except (OSError, StorageError) as error:
-        raise DataError(f"{copy}: cache of this node: cannot be copied from {path}: {_one_line(error)}") from error
+        raise DataError(f"{copy}: cache of this node: cannot be copied from {place}: {_one_line(error)}") from error
     return copy
 
 
-def _cache_folder(config: DataConfig) -> Path:
-    folder = config.cache or os.environ.get("AUTOREG_CACHE") or "~/.cache/autoreg"
-    return Path(folder).expanduser()
+def _copy(place: Location, copy: Path) -> None:
+    if isinstance(place, Path):
+        with whole_file(copy) as file, place.open("rb") as shared:
+            shutil.copyfileobj(shared, file, 2**24)
+        return
+    folder, name = folder_and_name(place)
+    if not _fetch(Store(folder), name, copy):
+        raise DataError(f"{place}: file: expected a cache of volumes with its checksum, got none")
+
+
+def _fetch(shared: Store, name: str, path: Path) -> bool:
+    """Whether the store had the file whole; then it is at `path`."""
+    mark, info = shared.read(_mark(name)), shared.info([name])
+    if mark is None or not info:
+        return False
+    shared.download(name, path, info[name])
+    if _digest(path) == mark:
+        return True
+    path.unlink()
+    return False
+
+
+def _share(shared: Store, name: str, path: Path) -> None:
+    """The checksum comes last: what has one is complete."""
+    shared.upload(name, path)
+    shared.write(_mark(name), _digest(path))
+
+
+def _mark(name: str) -> str:
+    return f"{name}.sha256"
+
+
+def _digest(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest().encode()
+
+
+def _cache_folder(config: DataConfig) -> Location:
+    given = as_location(config.cache or os.environ.get("AUTOREG_CACHE") or "~/.cache/autoreg")
+    return given.expanduser() if isinstance(given, Path) else given
 
 
 def _file_stem(dataset: Dataset, config: DataConfig) -> str:
     settings = json.dumps([_FORMAT, dataset.fingerprint, config.foreground, list(config.percentiles)])
     readable = re.sub(r"[^A-Za-z0-9_-]", "_", dataset.name)[:40]
     return f"{readable}-{hashlib.sha256(settings.encode()).hexdigest()[:16]}"
-
-
-@contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    """Holds a lock that the system drops when the process ends, however it ends."""
-    with path.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
 
 
 def _write(path: Path, dataset: Dataset, config: DataConfig) -> None:

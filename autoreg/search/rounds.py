@@ -11,6 +11,7 @@ import pandas as pd
 
 from autoreg.errors import WorkerError
 from autoreg.files import whole_file
+from autoreg.mirror import share
 from autoreg.search.checkpoint import load_checkpoint, save_checkpoint
 from autoreg.search.faults import ANSWERED, MAX_LOSSES_IN_A_ROW, Answers, Place, check_finite
 from autoreg.tracking.ledger import Ledger
@@ -94,7 +95,8 @@ def run_rounds(driver: Driver, pool: Pool, journal: Journal, *, resume: bool, un
     Raises:
         WorkerError: after several losses in a row without a finished round.
         DivergedError: a value is not finite, also with the smallest steps; the last state is on disk.
-        StorageError: the state cannot be written; the one before is on disk.
+        StorageError: the state cannot be written, or the store of the run's folder does not take it; the one before
+            is on disk.
     """
     place = _start(driver, pool, journal, resume=resume)
     answers = Answers(driver.step_backs)
@@ -202,6 +204,7 @@ def _keep(driver: Driver, pool: Pool, journal: Journal, place: Place, row: Row) 
         save_checkpoint(journal.checkpoints, place.rounds, state, keep=KEEP_CHECKPOINTS)
         journal.write_history()
         _log(journal, row)
+    share(journal.folder)
 
 
 def _log(journal: Journal, row: Row) -> None:

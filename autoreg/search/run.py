@@ -1,17 +1,18 @@
 """A run's folder and its records: config.yaml, result.json, the books, the tracker."""
 
-import fcntl
 import json
 import logging
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from autoreg.errors import InputError, StorageError
 from autoreg.extensions import loaded_extensions
-from autoreg.files import whole_file
+from autoreg.files import alone, is_held, whole_file
+from autoreg.mirror import known_as, share
 from autoreg.search.rounds import Journal, Row
 from autoreg.tracking.ledger import Ledger
 from autoreg.tracking.mlflow_tracker import open_tracker
@@ -108,7 +109,8 @@ def open_run(
         InputError: the folder holds a run already and `resume` is not set.
     """
     plan.folder.mkdir(parents=True, exist_ok=True)
-    with _alone(plan.folder), _opened(plan, resume, progress, earlier_seconds) as run:
+    # two processes in one folder would book, log and overwrite twice
+    with alone(plan.folder / ".lock", known_as(plan.folder)), _opened(plan, resume, progress, earlier_seconds) as run:
         yield run
 
 
@@ -121,7 +123,9 @@ def _opened(
 ) -> Iterator[Run]:
     earlier = read_result(plan.folder) if (plan.folder / "result.json").exists() else None
     if earlier is not None and not resume:
-        raise InputError(f"{plan.folder}: holds a run already; continue it with --resume or choose another --output")
+        raise InputError(
+            f"{known_as(plan.folder)}: holds a run already; continue it with --resume or choose another --output"
+        )
     tracker = _open_tracker(plan, earlier)
     journal = Journal(plan.folder, Ledger(plan.folder / "cost.jsonl"), tracker)
     if earlier is not None:
@@ -144,39 +148,16 @@ def _opened(
             journal.ledger.lose()
             journal.ledger.write_parquet(plan.folder / "cost.parquet")
             _write_result(run, status)
+            share(plan.folder)
         with suppress(StorageError) if status != "finished" else nullcontext():
             if status == "finished":
                 _track_outcome(run)
             tracker.close({"finished": "FINISHED", "interrupted": "KILLED"}.get(status, "FAILED"))
 
 
-@contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Two processes in one folder would book, log and overwrite twice; the lock ends with the process that holds it.
-
-    Raises:
-        InputError: another process works there.
-    """
-    with (folder / ".lock").open("a") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise InputError(f"{folder}: another process is working in this folder; wait for its end") from None
-        except OSError:  # a file system without locks
-            logger.warning("%s: this file system has no locks; take care that one process works there", folder)
-        yield
-
-
 def is_worked_on(folder: Path) -> bool:
     """Whether a process works in the folder now; False also where the file system has no locks."""
-    try:
-        with (folder / ".lock").open("r") as file:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    except OSError:
-        return False
-    return False
+    return is_held(folder / ".lock")
 
 
 def read_result(folder: Path) -> dict[str, Any]:
@@ -214,15 +195,23 @@ def _open_tracker(plan: RunPlan, earlier: Mapping[str, Any] | None) -> Tracker:
         tags["mlflow.parentRunId"] = plan.parent["mlflow_run_id"]
     if not plan.tracked:
         return MemoryTracker(name, tags=tags)
-    return open_tracker(
+    opened = partial(
+        open_tracker,
         plan.tracking_uri,
         experiment=plan.experiment,
         run_name=name,
-        run_id=earlier.get("mlflow_run_id") if earlier else None,
         home=plan.home,
         tags=tags,
         params=_flat(plan.config),
     )
+    run_id = earlier.get("mlflow_run_id") if earlier else None
+    try:
+        return opened(run_id=run_id)
+    except InputError as error:
+        if plan.tracking_uri or known_as(plan.folder) == plan.folder or not run_id:
+            raise
+        logger.warning("%s; this machine's own store has no such run, so a new one gets the whole history", error)
+        return opened()
 
 
 def _write_result(run: Run, status: str) -> None:
