@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from autoreg.search.run import Run, is_finished, read_result
 
 Training = Callable[[Finalist, Path, str], None]
 """Trains a finalist into a folder, or what is left of it; the last argument is what to call it."""
+LONGER = 4
 FirstRounds = Callable[[Finalist, Path, str, int, Path | None], None]
 """The first so many rounds of a training, going on from those in the folder that comes last."""
 
@@ -29,34 +31,56 @@ def play_off(
     most: int,
     rounds: int,
 ) -> tuple[Finalist, list[dict[str, Any]]]:
-    """The best by the score among architectures, then among loss weights for it; and a row on each training.
+    """The best by the score among loss weights, then among architectures with those; and a row on each training.
 
-    Loss weights: twice as far as the search went, and while that is the best so far twice as far again; where going
-    farther does not pay, the starts. Each takes the first `rounds` of its training, and the best two as many again
-    (successive halving: Jamieson and Talwalkar, AISTATS 2016, PMLR 51:240). At most `most` enter; with one, the first
+    Loss weights, `rounds` each, for the first architecture: as searched, twice as far, and while that is the best so
+    far twice as far again; where going farther does not pay, the starts. Then the best goes on to LONGER times the
+    rounds, against the other architectures (small ones learn fastest, so they are not to be judged early), or where
+    there is none against the second best loss weights. At most `most` trainings are begun; with one, the first
     architecture is taken unseen. Costs are the search's. One that diverges is out; when all do, the first is taken.
     """
     if most == 1:
         return architectures[0], []
+    others = list(architectures[1:most])
     begin = partial(_begin, first_rounds, rounds, {})
-    entered = list(architectures[:most])
-    rows = _play(entered, run, begin, "finalists")
-    winner, times = entered[_ranked(rows)[0]], 2
+    entered, rows = _line_of_loss_weights(
+        architectures[0],
+        loss_weights_along,
+        lambda one, first: _play([one], run, begin, "finalists", first=first),
+        most=most - len(others),
+    )
+    best = [i for i in _ranked(rows) if rows[i]["score"] is not None]
+    earlier = {entered[i].name: run.folder / rows[i]["folder"] for i in best[:2]}
+    winner = entered[best[0]] if best else architectures[0]
+    others = [replace(other, loss_weights=winner.loss_weights) for other in others] or [entered[i] for i in best[1:2]]
+    if others:
+        entered = [winner, *others] if best else others
+        last = _play(entered, run, partial(_begin, first_rounds, LONGER * rounds, earlier), "final")
+        rows += last
+        if last[place := _ranked(last)[0]]["score"] is not None:
+            winner = entered[place]
+    _track(run, rows)
+    return winner, rows
+
+
+def _line_of_loss_weights(
+    first: Finalist,
+    loss_weights_along: Callable[[Finalist, int], Finalist],
+    play: Callable[[Finalist, int], list[dict[str, Any]]],
+    *,
+    most: int,
+) -> tuple[list[Finalist], list[dict[str, Any]]]:
+    """Who entered, and their rows: the finalist, and others with its architecture while going farther pays."""
+    entered, rows = [first], play(first, 1)
+    times: int | None = 2
     while times is not None and len(entered) < most:
-        rival = loss_weights_along(winner, times)
+        rival = loss_weights_along(first, times)
         new = not any(rival.same_as(other) for other in entered)
         if new:
             entered.append(rival)
-            rows += _play([rival], run, begin, "finalists", first=len(entered))
+            rows += play(rival, len(entered))
         times = _next_times(times, better=new and _ranked(rows)[0] == len(rows) - 1)
-    best = [i for i in _ranked(rows)[:2] if rows[i]["score"] is not None]
-    if len(best) == 2:
-        earlier = {entered[i].name: run.folder / rows[i]["folder"] for i in best}
-        entered = [entered[i] for i in best]
-        last = _play(entered, run, partial(_begin, first_rounds, 2 * rounds, earlier), "final")
-        best, rows = _ranked(last), rows + last
-    _track(run, rows)
-    return entered[best[0] if best else 0], rows
+    return entered, rows
 
 
 def _next_times(times: int, *, better: bool) -> int | None:

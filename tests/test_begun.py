@@ -13,12 +13,12 @@ from autoreg.config import load_config, shipped
 from autoreg.search.run import read_result
 
 SETTINGS = ("workers.local=true", "workers.count=1", "train.steps=12", "train.steps_per_round=2")
-PLAY_OFF = ("train.evaluate_every=1", "search.finalists=3", "search.finalist_steps=3", "search.rounds=5")
+PLAY_OFF = ("train.evaluate_every=1", "search.finalists=3", "search.finalist_steps=2", "search.rounds=5")
 
 
 @pytest.fixture(scope="module")
 def searched(flat_phantoms, tmp_path_factory):
-    """Configuration and folder of a search that played four steps and then eight."""
+    """Configuration and folder of a search whose finalists took two steps and then eight."""
     folder = tmp_path_factory.mktemp("begun")
     overrides = [*SETTINGS, *PLAY_OFF, f"tracking.home={folder / 'home'}"]
     config = load_config(shipped("launchers") / "configs" / "smoke.yaml", overrides)
@@ -37,9 +37,9 @@ def rounds_worked(folder) -> list[str]:
     return [key for key in keys if key.startswith("round")]
 
 
-def test_the_best_two_go_on(searched):
+def test_the_best_goes_on_and_the_default_architecture_meets_it(searched):
     rows = read_result(searched[1])["finalists"]
-    assert [row["steps"] for row in rows] == [4, 4, 4, 8, 8]
+    assert [row["steps"] for row in rows] == [2, 2, 8, 8]
     assert rows[-1]["folder"].startswith("final/")
 
 

@@ -1,41 +1,35 @@
 """Trainings that are begun decide, are not repeated after a stop, and their cost is the search's."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from autoreg.config import load_space
 from autoreg.errors import DivergedError
-from autoreg.finals import draw_front, play_off
+from autoreg.finals import LONGER, draw_front, play_off
 from autoreg.networks import Genotype
 from autoreg.search.finalists import Finalist
 from autoreg.search.run import Run, RunPlan, open_run
 from autoreg.tracking.ledger import Ledger
 
 SPACE = load_space("tiny", dims=3)
-NAMES = ("by alpha", "default architecture", "default")
-FINALISTS = [
-    Finalist(name, Genotype.uniform(SPACE.architecture, "conv3"), {"lncc": float(i)}) for i, name in enumerate(NAMES)
-]
-SCORES = {"by alpha": 0.6, "default architecture": 0.7, "default": 0.5}
-LATER = {}
-"""Where twice the rounds say otherwise."""
+ALPHA, DEFAULT = (Genotype.uniform(SPACE.architecture, name) for name in ("dil3", "conv3"))
+BY_ALPHA = Finalist("by alpha", ALPHA, {"lncc": 1.0})
+ARCHITECTURES = [BY_ALPHA, Finalist("default architecture", DEFAULT, {"lncc": 1.0})]
+SCORES = {"by alpha": 0.6, "default architecture": 0.7, "starts": 0.5, "2 times": 0.8, "4 times": 0.75}
 ROUNDS = 3
 
 
-def along(winner: Finalist, times: int) -> Finalist:
-    """Only the starts differ."""
-    return FINALISTS[2] if times == 0 else winner
-
-
-def farther(winner: Finalist, times: int) -> Finalist:
+def along(finalist: Finalist, times: int) -> Finalist:
     """Every distance is another one; after the fourth the range ends."""
-    return Finalist(f"{times} times", winner.genotype, {"lncc": -1.0 - min(times, 4)})
+    name = f"{times} times" if times else "starts"
+    return Finalist(name, finalist.genotype, {"lncc": 10.0 - min(times, 4)})
 
 
-def played(run: Run, training: "Training", *, most: int = 5, rivals=along) -> tuple[Finalist, list[dict]]:
-    return play_off(FINALISTS[:2], rivals, run, training.first_rounds, most=most, rounds=ROUNDS)
+def played(run: Run, training: "Training", *, most: int = 9, entering=ARCHITECTURES) -> tuple[Finalist, list[dict]]:
+    return play_off(entering, along, run, training.first_rounds, most=most, rounds=ROUNDS)
 
 
 class Training:
@@ -45,12 +39,12 @@ class Training:
         self.diverges, self.dies_at, self.trained, self.begun = diverges, dies_at, [], {}
 
     def first_rounds(self, finalist: Finalist, folder: Path, name: str, rounds: int, begun: Path | None) -> None:
-        assert rounds == ROUNDS * (2 if begun else 1)
+        assert rounds == ROUNDS * (LONGER if folder.parent.name == "final" else 1)
         if begun:
             self.begun[finalist.name] = begun.name
-        self(finalist, folder, name, scores=SCORES | (LATER if begun else {}))
+        self(finalist, folder, name)
 
-    def __call__(self, finalist: Finalist, folder: Path, name: str, scores: dict[str, float] = SCORES) -> None:
+    def __call__(self, finalist: Finalist, folder: Path, name: str) -> None:
         if finalist.name == self.dies_at:
             raise KeyboardInterrupt
         self.trained.append(finalist.name)
@@ -58,7 +52,7 @@ class Training:
         Ledger(folder / "cost.jsonl").add("train", "cpu", 10.0, wasted_seconds=1.0)
         if finalist.name == self.diverges:
             raise DivergedError("weights", 1, 2)
-        result = {"status": "finished", "metrics": {"score": scores[finalist.name], "val_dice": 0.5}}
+        result = {"status": "finished", "metrics": {"score": SCORES[finalist.name], "val_dice": 0.5}}
         (folder / "result.json").write_text(json.dumps(result))
 
 
@@ -75,91 +69,124 @@ def spent(run: Run) -> float:
     return run.journal.ledger.total_device_seconds()
 
 
-def test_the_best_by_the_score_wins_and_all_is_paid(plan) -> None:
+def names(rows: list[dict]) -> list[str]:
+    return [row["folder"] for row in rows]
+
+
+def test_the_best_loss_weights_and_then_the_best_architecture(plan) -> None:
+    training = Training()
     with opened(plan) as run:
-        training = Training()
         winner, rows = played(run, training)
-        assert winner.name == "default architecture"
-        assert [row["score"] for row in rows] == [0.6, 0.7, 0.5, 0.7, 0.6]
+        assert names(rows) == [
+            "finalists/by-alpha",
+            "finalists/2-times",
+            "finalists/4-times",
+            "final/2-times",
+            "final/default-architecture",
+        ]
         assert spent(run) == pytest.approx(55.0)
-    assert training.begun == {"default architecture": "default-architecture", "by alpha": "by-alpha"}
+    assert (winner.name, winner.genotype, winner.loss_weights) == ("2 times", ALPHA, {"lncc": 8.0})
+    assert training.begun == {"2 times": "2-times"}
 
 
-def test_twice_the_rounds_have_the_last_word(plan, monkeypatch) -> None:
-    monkeypatch.setitem(LATER, "by alpha", 0.8)
+def test_the_default_architecture_gets_the_best_loss_weights(plan, monkeypatch) -> None:
+    monkeypatch.setitem(SCORES, "default architecture", 0.9)
     with opened(plan) as run:
-        winner, rows = played(run, Training())
-    assert winner.name == "by alpha"
-    assert rows[-1]["name"] == "by alpha" and rows[-1]["folder"] == "final/by-alpha"
-
-
-def test_one_alone_is_taken_unseen(plan) -> None:
-    training = Training()
-    with opened(plan) as run:
-        assert played(run, training, most=1) == (FINALISTS[0], [])
-    assert training.trained == []
-
-
-def test_loss_weights_are_tried_for_the_winner_while_there_is_room(plan) -> None:
-    training = Training()
-    with opened(plan) as run:
-        winner, rows = played(run, training, most=2)
-        assert winner.name == "default architecture" and len(rows) == 4
-        assert training.trained == ["by alpha", "default architecture", "default architecture", "by alpha"]
-
-
-def test_loss_weights_may_win(plan, monkeypatch) -> None:
-    monkeypatch.setitem(SCORES, "default", 0.9)
-    with opened(plan) as run:
-        assert played(run, Training())[0].name == "default"
+        winner, _ = played(run, Training())
+    assert winner == Finalist("default architecture", DEFAULT, {"lncc": 8.0})
 
 
 @pytest.mark.parametrize(
     ("scores", "entered"),
     [
-        ({"2 times": 0.8, "4 times": 0.9}, ["2 times", "4 times"]),
-        ({"2 times": 0.8, "4 times": 0.75}, ["2 times", "4 times"]),
-        ({"2 times": 0.65, "0 times": 0.5}, ["2 times", "0 times"]),
+        ({"2 times": 0.8, "4 times": 0.9}, ["2-times", "4-times"]),
+        ({"2 times": 0.55}, ["2-times", "starts"]),
     ],
 )
 def test_loss_weights_go_on_while_that_pays(plan, monkeypatch, scores, entered) -> None:
     for name, score in scores.items():
         monkeypatch.setitem(SCORES, name, score)
     with opened(plan) as run:
-        winner, rows = played(run, Training(), most=9, rivals=farther)
-    assert [row["name"] for row in rows[2:-2]] == entered
-    assert winner.name == max(SCORES, key=lambda name: SCORES[name])
+        _, rows = played(run, Training())
+    assert names(rows)[1:-2] == [f"finalists/{name}" for name in entered]
+
+
+def test_one_alone_is_taken_unseen(plan) -> None:
+    training = Training()
+    with opened(plan) as run:
+        assert played(run, training, most=1) == (BY_ALPHA, [])
+    assert training.trained == []
+
+
+def test_with_room_for_two_the_architectures_meet(plan) -> None:
+    training = Training()
+    with opened(plan) as run:
+        winner, _ = played(run, training, most=2)
+    assert winner.name == "default architecture"
+    assert training.trained == ["by alpha", "by alpha", "default architecture"]
+
+
+def test_where_there_is_one_architecture_the_best_two_loss_weights_meet(plan) -> None:
+    with opened(plan) as run:
+        winner, rows = played(run, Training(), entering=ARCHITECTURES[:1])
+    assert names(rows)[-2:] == ["final/2-times", "final/4-times"]
+    assert winner.name == "2 times"
 
 
 def test_one_that_diverges_is_out_but_paid(plan) -> None:
     with opened(plan) as run:
-        winner, rows = played(run, Training(diverges="default architecture"))
-        assert winner.name == "by alpha"
+        winner, rows = played(run, Training(diverges="2 times"))
         assert rows[1]["score"] is None and "not finite" in rows[1]["diverged"]
-        assert [row["name"] for row in rows[3:]] == ["by alpha", "default"]
+        assert names(rows) == [
+            "finalists/by-alpha",
+            "finalists/2-times",
+            "finalists/starts",
+            "final/by-alpha",
+            "final/default-architecture",
+        ]
+        assert winner.name == "default architecture"
         assert spent(run) == pytest.approx(55.0)
 
 
+def test_when_all_diverge_the_first_is_taken(plan) -> None:
+    with opened(plan) as run:
+        winner, rows = played(run, Training(diverges="by alpha"), entering=ARCHITECTURES[:1], most=1 + 1)
+        assert [row["score"] for row in rows] == [None, 0.8]
+        assert winner.name == "2 times"
+    alone = replace(plan, folder=plan.folder.with_name("alone"))
+    with opened(alone) as run:
+        winner, rows = play_off(
+            ARCHITECTURES[:1],
+            lambda finalist, times: finalist,
+            run,
+            Training(diverges="by alpha").first_rounds,
+            most=9,
+            rounds=ROUNDS,
+        )
+        assert winner == BY_ALPHA and [row["score"] for row in rows] == [None]
+
+
 def test_after_a_stop_only_what_is_missing_is_trained(plan) -> None:
-    first, second = Training(dies_at="default"), Training()
+    first, second = Training(dies_at="4 times"), Training()
     with pytest.raises(KeyboardInterrupt), opened(plan) as run:
         played(run, first)
     with opened(plan) as run:
         winner, rows = played(run, second)
-        assert winner.name == "default architecture" and len(rows) == 5
-        assert second.trained == ["default", "default architecture", "by alpha"]
+        assert winner.name == "2 times" and len(rows) == 5
+        assert second.trained == ["4 times", "2 times", "default architecture"]
         assert spent(run) == pytest.approx(55.0)
 
 
 def test_a_front_has_a_row_a_trained_candidate(plan) -> None:
-    dices = {"by-alpha": 0.8, "default": 0.7}
+    dices = {"by-alpha": 0.8, "starts": 0.7}
 
     def measure(folder: Path) -> dict[str, float]:
         return {"dice": dices[folder.name], "folds_percent": 0.1, "hd95_mm": 2.0, "seconds_a_pair": 0.1}
 
     with opened(plan) as run:
-        table = draw_front(FINALISTS, run, Training(diverges="default architecture"), measure)
-    assert table["candidate"].tolist() == ["by alpha", "default"]
+        every = [*ARCHITECTURES, along(BY_ALPHA, 0)]
+        table = draw_front(every, run, Training(diverges="default architecture"), measure)
+    assert table["candidate"].tolist() == ["by alpha", "starts"]
     assert table["on_front"].tolist() == [True, False]
     assert (plan.folder / "front.csv").exists()
     assert (plan.folder / "figures" / "front.png").exists()

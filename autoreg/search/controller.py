@@ -56,11 +56,12 @@ class SearchConfig:
     removal: bool = False
     """Also enter the architecture of those primitives that the supernet needs most (`search.perturbation`)."""
     finalists: int = 5
-    """Most trainings begun in the end: the architecture by alpha and the default one; then for the winner loss weights
-    2, 4, ... times as far from their starts while that pays, or the starts; 1 takes what alpha says, unseen."""
+    """Most trainings begun in the end: with loss weights as searched, 2, 4, ... times as far from their starts while
+    that pays, or the starts; then with the default architecture. 1 takes what alpha and lambda say, unseen."""
     finalist_steps: int = 200
-    """First steps of their final training that finalists take, up to the next look at the selection pairs; the best two
-    take as many again, and `train` goes on with the winner's. Also the steps of a candidate of the front."""
+    """First steps of their final training that these take, up to the next look at the selection pairs; the best and
+    the default architecture take four times as many, and `train` goes on with the winner's. Also the steps of a
+    candidate of the front."""
 
     @property
     def levels(self) -> str:
