@@ -11,7 +11,7 @@ import pandas as pd
 
 from autoreg.errors import AutoRegError, DivergedError
 from autoreg.reporting.figures import front_figure
-from autoreg.search.finalists import Finalist
+from autoreg.search.finalists import Finalist, different
 from autoreg.search.front import on_front
 from autoreg.search.run import Run, is_finished, read_result
 
@@ -34,31 +34,32 @@ def play_off(
     """The best by the score among loss weights, then among architectures with those; and a row on each training.
 
     Loss weights, `rounds` each, for the first architecture: as searched, twice as far, and while that is the best so
-    far twice as far again; where going farther does not pay, the starts. Then the best goes on to LONGER times the
-    rounds, against the other architectures (small ones learn fastest, so they are not to be judged early), or where
-    there is none against the second best loss weights. At most `most` trainings are begun; with one, the first
-    architecture is taken unseen. Costs are the search's. One that diverges is out; when all do, the first is taken.
+    far twice as far again. Then the best goes on to LONGER times the rounds, against the other architectures with the
+    same loss weights, and against what there is without a search, the last architecture with the starts: what learns
+    fastest, as these and small networks do, is not to be judged early. At most `most` trainings are begun; with one,
+    the first architecture is taken unseen. Costs are the search's. One that diverges is out; when all do, the first is
+    taken.
     """
     if most == 1:
         return architectures[0], []
-    others = list(architectures[1:most])
     begin = partial(_begin, first_rounds, rounds, {})
     entered, rows = _line_of_loss_weights(
         architectures[0],
         loss_weights_along,
         lambda one, first: _play([one], run, begin, "finalists", first=first),
-        most=most - len(others),
+        most=max(most - len(architectures), 1),
     )
-    best = [i for i in _ranked(rows) if rows[i]["score"] is not None]
-    earlier = {entered[i].name: run.folder / rows[i]["folder"] for i in best[:2]}
+    best = [i for i in _ranked(rows) if rows[i]["score"] is not None][:1]
     winner = entered[best[0]] if best else architectures[0]
-    others = [replace(other, loss_weights=winner.loss_weights) for other in others] or [entered[i] for i in best[1:2]]
-    if others:
-        entered = [winner, *others] if best else others
-        last = _play(entered, run, partial(_begin, first_rounds, LONGER * rounds, earlier), "final")
-        rows += last
-        if last[place := _ranked(last)[0]]["score"] is not None:
-            winner = entered[place]
+    rivals = [replace(other, loss_weights=winner.loss_weights) for other in architectures[1:]]
+    rivals.append(replace(loss_weights_along(architectures[-1], 0), name="defaults"))
+    last = different([winner, *rivals])[:most] if best else different(rivals)[:most]
+    if len(last) > 1 or not best:
+        earlier = {entered[i].name: run.folder / rows[i]["folder"] for i in best}
+        found = _play(last, run, partial(_begin, first_rounds, LONGER * rounds, earlier), "final")
+        rows += found
+        if found[place := _ranked(found)[0]]["score"] is not None:
+            winner = last[place]
     _track(run, rows)
     return winner, rows
 
@@ -72,24 +73,13 @@ def _line_of_loss_weights(
 ) -> tuple[list[Finalist], list[dict[str, Any]]]:
     """Who entered, and their rows: the finalist, and others with its architecture while going farther pays."""
     entered, rows = [first], play(first, 1)
-    times: int | None = 2
-    while times is not None and len(entered) < most:
-        rival = loss_weights_along(first, times)
-        new = not any(rival.same_as(other) for other in entered)
-        if new:
-            entered.append(rival)
-            rows += play(rival, len(entered))
-        times = _next_times(times, better=new and _ranked(rows)[0] == len(rows) - 1)
+    while _ranked(rows)[0] == len(rows) - 1 and len(entered) < most:
+        rival = loss_weights_along(first, 2 ** len(entered))
+        if rival.same_as(entered[-1]):
+            break
+        entered.append(rival)
+        rows += play(rival, len(entered))
     return entered, rows
-
-
-def _next_times(times: int, *, better: bool) -> int | None:
-    """How far to go after so many times."""
-    if times == 0:
-        return None
-    if better:
-        return 2 * times
-    return 0 if times == 2 else None
 
 
 def _begin(

@@ -1,7 +1,6 @@
 """Trainings that are begun decide, are not repeated after a stop, and their cost is the search's."""
 
 import json
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -18,13 +17,20 @@ SPACE = load_space("tiny", dims=3)
 ALPHA, DEFAULT = (Genotype.uniform(SPACE.architecture, name) for name in ("dil3", "conv3"))
 BY_ALPHA = Finalist("by alpha", ALPHA, {"lncc": 1.0})
 ARCHITECTURES = [BY_ALPHA, Finalist("default architecture", DEFAULT, {"lncc": 1.0})]
-SCORES = {"by alpha": 0.6, "default architecture": 0.7, "starts": 0.5, "2 times": 0.8, "4 times": 0.75}
+SCORES = {
+    "default loss weights": 0.5,
+    "by alpha": 0.6,
+    "default architecture": 0.7,
+    "defaults": 0.5,
+    "2 times": 0.8,
+    "4 times": 0.75,
+}
 ROUNDS = 3
 
 
 def along(finalist: Finalist, times: int) -> Finalist:
     """Every distance is another one; after the fourth the range ends."""
-    name = f"{times} times" if times else "starts"
+    name = f"{times} times" if times else "default loss weights"
     return Finalist(name, finalist.genotype, {"lncc": 10.0 - min(times, 4)})
 
 
@@ -83,8 +89,9 @@ def test_the_best_loss_weights_and_then_the_best_architecture(plan) -> None:
             "finalists/4-times",
             "final/2-times",
             "final/default-architecture",
+            "final/defaults",
         ]
-        assert spent(run) == pytest.approx(55.0)
+        assert spent(run) == pytest.approx(66.0)
     assert (winner.name, winner.genotype, winner.loss_weights) == ("2 times", ALPHA, {"lncc": 8.0})
     assert training.begun == {"2 times": "2-times"}
 
@@ -100,7 +107,7 @@ def test_the_default_architecture_gets_the_best_loss_weights(plan, monkeypatch) 
     ("scores", "entered"),
     [
         ({"2 times": 0.8, "4 times": 0.9}, ["2-times", "4-times"]),
-        ({"2 times": 0.55}, ["2-times", "starts"]),
+        ({"2 times": 0.55}, ["2-times"]),
     ],
 )
 def test_loss_weights_go_on_while_that_pays(plan, monkeypatch, scores, entered) -> None:
@@ -108,7 +115,7 @@ def test_loss_weights_go_on_while_that_pays(plan, monkeypatch, scores, entered) 
         monkeypatch.setitem(SCORES, name, score)
     with opened(plan) as run:
         _, rows = played(run, Training())
-    assert names(rows)[1:-2] == [f"finalists/{name}" for name in entered]
+    assert names(rows)[1:-3] == [f"finalists/{name}" for name in entered]
 
 
 def test_one_alone_is_taken_unseen(plan) -> None:
@@ -118,18 +125,32 @@ def test_one_alone_is_taken_unseen(plan) -> None:
     assert training.trained == []
 
 
-def test_with_room_for_two_the_architectures_meet(plan) -> None:
+def test_all_defaults_may_win(plan, monkeypatch) -> None:
+    monkeypatch.setitem(SCORES, "defaults", 0.9)
+    with opened(plan) as run:
+        winner, _ = played(run, Training())
+    assert (winner.genotype, winner.loss_weights) == (DEFAULT, {"lncc": 10.0})
+
+
+@pytest.mark.parametrize(
+    ("most", "trained"),
+    [
+        (2, ["by alpha", "by alpha", "default architecture"]),
+        (3, ["by alpha", "by alpha", "default architecture", "defaults"]),
+        (4, ["by alpha", "2 times", "2 times", "default architecture", "defaults"]),
+    ],
+)
+def test_defaults_come_before_farther_loss_weights(plan, most, trained) -> None:
     training = Training()
     with opened(plan) as run:
-        winner, _ = played(run, training, most=2)
-    assert winner.name == "default architecture"
-    assert training.trained == ["by alpha", "by alpha", "default architecture"]
+        played(run, training, most=most)
+    assert training.trained == trained
 
 
-def test_where_there_is_one_architecture_the_best_two_loss_weights_meet(plan) -> None:
+def test_where_there_is_one_architecture_the_loss_weights_meet_the_starts(plan) -> None:
     with opened(plan) as run:
         winner, rows = played(run, Training(), entering=ARCHITECTURES[:1])
-    assert names(rows)[-2:] == ["final/2-times", "final/4-times"]
+    assert names(rows)[-2:] == ["final/2-times", "final/defaults"]
     assert winner.name == "2 times"
 
 
@@ -137,33 +158,16 @@ def test_one_that_diverges_is_out_but_paid(plan) -> None:
     with opened(plan) as run:
         winner, rows = played(run, Training(diverges="2 times"))
         assert rows[1]["score"] is None and "not finite" in rows[1]["diverged"]
-        assert names(rows) == [
-            "finalists/by-alpha",
-            "finalists/2-times",
-            "finalists/starts",
-            "final/by-alpha",
-            "final/default-architecture",
-        ]
+        assert names(rows)[2:] == ["final/by-alpha", "final/default-architecture", "final/defaults"]
         assert winner.name == "default architecture"
         assert spent(run) == pytest.approx(55.0)
 
 
-def test_when_all_diverge_the_first_is_taken(plan) -> None:
+def test_when_the_searched_diverges_the_defaults_are_left(plan) -> None:
     with opened(plan) as run:
-        winner, rows = played(run, Training(diverges="by alpha"), entering=ARCHITECTURES[:1], most=1 + 1)
-        assert [row["score"] for row in rows] == [None, 0.8]
-        assert winner.name == "2 times"
-    alone = replace(plan, folder=plan.folder.with_name("alone"))
-    with opened(alone) as run:
-        winner, rows = play_off(
-            ARCHITECTURES[:1],
-            lambda finalist, times: finalist,
-            run,
-            Training(diverges="by alpha").first_rounds,
-            most=9,
-            rounds=ROUNDS,
-        )
-        assert winner == BY_ALPHA and [row["score"] for row in rows] == [None]
+        winner, rows = played(run, Training(diverges="by alpha"), most=3)
+        assert [row["score"] for row in rows] == [None, 0.7, 0.5]
+        assert winner.name == "default architecture"
 
 
 def test_after_a_stop_only_what_is_missing_is_trained(plan) -> None:
@@ -172,13 +176,13 @@ def test_after_a_stop_only_what_is_missing_is_trained(plan) -> None:
         played(run, first)
     with opened(plan) as run:
         winner, rows = played(run, second)
-        assert winner.name == "2 times" and len(rows) == 5
-        assert second.trained == ["4 times", "2 times", "default architecture"]
-        assert spent(run) == pytest.approx(55.0)
+        assert winner.name == "2 times" and len(rows) == 6
+        assert second.trained == ["4 times", "2 times", "default architecture", "defaults"]
+        assert spent(run) == pytest.approx(66.0)
 
 
 def test_a_front_has_a_row_a_trained_candidate(plan) -> None:
-    dices = {"by-alpha": 0.8, "starts": 0.7}
+    dices = {"by-alpha": 0.8, "default-loss-weights": 0.7}
 
     def measure(folder: Path) -> dict[str, float]:
         return {"dice": dices[folder.name], "folds_percent": 0.1, "hd95_mm": 2.0, "seconds_a_pair": 0.1}
@@ -186,7 +190,7 @@ def test_a_front_has_a_row_a_trained_candidate(plan) -> None:
     with opened(plan) as run:
         every = [*ARCHITECTURES, along(BY_ALPHA, 0)]
         table = draw_front(every, run, Training(diverges="default architecture"), measure)
-    assert table["candidate"].tolist() == ["by alpha", "starts"]
+    assert table["candidate"].tolist() == ["by alpha", "default loss weights"]
     assert table["on_front"].tolist() == [True, False]
     assert (plan.folder / "front.csv").exists()
     assert (plan.folder / "figures" / "front.png").exists()

@@ -56,12 +56,12 @@ class SearchConfig:
     removal: bool = False
     """Also enter the architecture of those primitives that the supernet needs most (`search.perturbation`)."""
     finalists: int = 5
-    """Most trainings begun in the end: with loss weights as searched, 2, 4, ... times as far from their starts while
-    that pays, or the starts; then with the default architecture. 1 takes what alpha and lambda say, unseen."""
+    """Most trainings begun in the end: with loss weights as searched, then 2, 4, ... times as far from their starts
+    while that pays; then with the default architecture; then with all defaults. 1 takes what was searched, unseen."""
     finalist_steps: int = 200
-    """First steps of their final training that these take, up to the next look at the selection pairs; the best and
-    the default architecture take four times as many, and `train` goes on with the winner's. Also the steps of a
-    candidate of the front."""
+    """First steps of their final training that loss weights are compared by, up to the next look at the selection
+    pairs; the best of them and the defaults take four times as many, and `train` goes on with the winner's. Also the
+    steps of a candidate of the front."""
 
     @property
     def levels(self) -> str:

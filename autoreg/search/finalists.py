@@ -1,8 +1,8 @@
 """Who is trained briefly in the end of a search: the searched choices, and the defaults that they must beat.
 
 The supernet says how a primitive did among the others, not alone, and one-step loss weights are right for a short
-horizon (Wu et al., arXiv:1803.02021). So candidates are trained from scratch, briefly, and the best by the score on
-the selection pairs is the result of the search: first among architectures, then among loss weights for the winner.
+horizon (Wu et al., arXiv:1803.02021). So candidates begin their final training, and the best by the score on the
+selection pairs is the result of the search.
 """
 
 from collections.abc import Mapping
@@ -32,7 +32,7 @@ def architectures(
 ) -> list[Finalist]:
     """Every searched architecture and the default one, with the searched loss weights; equals enter once."""
     every = [Finalist(name, genotype, loss_weights) for name, genotype in genotypes.items()]
-    return _different([*every, Finalist("default architecture", default, loss_weights)])
+    return different([*every, Finalist("default architecture", default, loss_weights)])
 
 
 def loss_weights_along(space: SearchSpace, finalist: Finalist, times: int) -> Finalist:
@@ -56,5 +56,6 @@ def loss_weights_along(space: SearchSpace, finalist: Finalist, times: int) -> Fi
     return Finalist(f"loss weights {times} times as far", finalist.genotype, farther)
 
 
-def _different(finalists: list[Finalist]) -> list[Finalist]:
+def different(finalists: list[Finalist]) -> list[Finalist]:
+    """The first of those that are the same."""
     return [f for i, f in enumerate(finalists) if not any(f.same_as(earlier) for earlier in finalists[:i])]
