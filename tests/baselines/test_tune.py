@@ -86,7 +86,7 @@ def test_a_diverging_trial_is_a_result_and_the_study_goes_on(tmp_path: Path) -> 
 
     assert [row.status for row in record.ended()] == [DIVERGED, FINISHED]
     assert record.to_frame()["score"].isna().tolist() == [True, False]
-    assert [child.status for child in tracker.children] == ["FAILED", "FINISHED"]
+    assert [child.status for child in tracker.children] == ["FAILED", "FINISHED", "FINISHED"]  # the best one, tagged
     assert (tmp_path / "trials" / "000" / "calls").read_text().count("call") == 1
 
 
