@@ -71,7 +71,7 @@ def search(config: Config, dataset: Path, pool_of: Any, folder: Path) -> list[di
     setting = open_setting(config, dataset)
     space = load_space(config.space, dims=setting.dims)
     pool = pool_of(search_spec(config, setting, space, setting.roles(0)))
-    driver = SearchDriver(space, config.search, max_folds_percent=0.3, seed=0)
+    driver = SearchDriver(space, config.search, bounds=config.score.bounds, seed=0)
     ends: list[float] = [time.perf_counter()]
     journal = Journal(folder, Ledger(folder / "cost.jsonl"), MemoryTracker())
     journal.progress = lambda done, total, row: ends.append(time.perf_counter())
