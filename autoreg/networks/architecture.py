@@ -56,6 +56,9 @@ class Architecture:
             raise SearchSpaceError(f"architecture.feature_edges: expected at least 1, got {self.feature_edges}")
         if self.integration_steps < 0:
             raise SearchSpaceError(f"architecture.integration_steps: expected 0 or more, got {self.integration_steps}")
+        for field in ("feature_channels", "deformation_channels", "inputs"):
+            if not isinstance(getattr(self, field), tuple):
+                raise SearchSpaceError(f"architecture.{field}: expected a list, got {getattr(self, field)!r}")
         _positive("feature_channels", self.feature_channels)
         if not self.deformation_channels or isinstance(self.deformation_channels[0], tuple):
             self._one_a_level("deformation_channels", self.deformation_channels)

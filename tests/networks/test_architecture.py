@@ -75,6 +75,7 @@ def test_levels_may_differ_in_inputs_and_channels() -> None:
         ),
         ({"inputs": [["fixd"], ["fixed"]]}, "level 1: expected at least one of moving, fixed, cost, displacement"),
         ({"inputs": [[], ["fixed"]]}, "level 1: expected at least one"),
+        ({"deformation_channels": {"": 0}}, "deformation_channels: expected a list, got"),
         (None, "architecture: expected keys and values, got None"),
     ],
 )
