@@ -58,7 +58,7 @@ def test_levels_may_differ_in_inputs_and_channels() -> None:
         ({"feature_chanels": [4]}, "did you mean 'feature_channels'"),
         ({"dims": 4}, "dims: expected 2 or 3, got 4"),
         ({"feature_channels": []}, "feature_channels: expected positive"),
-        ({"feature_channels": 4}, "architecture: 'int'"),
+        ({"feature_channels": 4}, "feature_channels: expected a list, got"),
         ({"deformation_channels": [8, 0]}, "deformation_channels: expected positive"),
         ({"feature_edges": 0}, "feature_edges: expected at least 1"),
         ({"integration_steps": -1}, "integration_steps: expected 0 or more"),
