@@ -1,5 +1,5 @@
 """Files that start a search on several nodes: one set of templates, filled in for this machine, Slurm, Ray's own
-launcher or Kubernetes.
+launcher (hosts of one's own, or Amazon's cloud) or Kubernetes.
 """
 
 import os
@@ -13,9 +13,15 @@ import jinja2
 
 from autoreg.config import load_config, shipped
 from autoreg.errors import InputError
-from autoreg.storage import Location
+from autoreg.storage import Location, is_uri
 
-KINDS = {"local": "local.sh", "slurm": "slurm.sbatch", "ray": "ray.yaml", "kuberay": "kuberay.yaml"}
+KINDS = {
+    "local": "local.sh",
+    "slurm": "slurm.sbatch",
+    "ray": "ray.yaml",
+    "aws": "aws.yaml",
+    "kuberay": "kuberay.yaml",
+}
 """Kind -> file that is written; its template is launchers/templates/FILE.j2."""
 
 
@@ -29,7 +35,10 @@ class Cluster:
     hosts: tuple[str, ...] = ()
     """Addresses, the head first; for `ray` alone."""
     image: str = "autoreg:latest"
-    """Container image; for `kuberay` alone."""
+    """Container image; for `kuberay` and `aws`."""
+    instance: str = "g5.xlarge"
+    """Kind of machine; for `aws` alone, as the next."""
+    region: str = "us-east-1"
 
     def __post_init__(self) -> None:
         for name, low in (("nodes", 1), ("gpus_per_node", 0), ("cpus_per_node", 1)):
@@ -62,6 +71,8 @@ def launcher(kind: str, config: Path, *, dataset: Location, output: Location, cl
             f"{config}: search.batch_size: expected at least {cluster.workers}, one pair a worker of {cluster.nodes} "
             f"nodes, got {batch}"
         )
+    if kind == "aws" and not (is_uri(dataset) and is_uri(output)):
+        raise InputError(f"launch aws: expected --dataset and --output as s3:// URIs, got {dataset} and {output}")
     hosts = cluster.hosts or tuple(f"HOST{number}" for number in range(1, cluster.nodes + 1))
     if len(hosts) != cluster.nodes:
         raise InputError(f"--host: expected {cluster.nodes} (nodes), got {len(hosts)}")
@@ -75,6 +86,9 @@ def launcher(kind: str, config: Path, *, dataset: Location, output: Location, cl
         gpus=cluster.gpus_per_node,
         hosts=hosts,
         image=cluster.image,
+        instance=cluster.instance,
+        region=cluster.region,
+        resources={"CPU": cluster.cpus_per_node} | ({"GPU": cluster.gpus_per_node} if cluster.gpus_per_node else {}),
         user=os.environ.get("USER", "root"),
         ray_version=version("ray"),
         output=shlex.quote(str(output)),

@@ -113,6 +113,28 @@ def test_ray_accepts_its_cluster_file(gpus):
     assert config["provider"] == {"type": "local", "head_ip": "10.0.0.1", "worker_ips": ["10.0.0.2"]}
 
 
+@pytest.mark.parametrize("gpus", [0, 1])
+def test_ray_accepts_its_cloud_file(gpus):
+    from ray.autoscaler._private.util import prepare_config, validate_config
+
+    cluster = Cluster(nodes=2, gpus_per_node=gpus, image="me/autoreg:1", instance="g5.2xlarge", region="eu-west-1")
+    text = launcher("aws", CONFIG, dataset="s3://b/set/dataset.json", output="s3://b/run", cluster=cluster)
+    config = yaml.safe_load(text)
+    validate_config(prepare_config(config))
+    assert config["provider"]["region"] == "eu-west-1"
+    kinds = config["available_node_types"]
+    assert {kind["node_config"]["InstanceType"] for kind in kinds.values()} == {"g5.2xlarge"}
+    assert kinds["worker"]["min_workers"] == kinds["worker"]["max_workers"] == 1
+    assert kinds["worker"]["resources"] == {"CPU": 2} | ({"GPU": 1} if gpus else {})
+    assert all("RAY_AUTH_MODE=token" in config[f"{who}_start_ray_commands"][1] for who in ("head", "worker"))
+    assert "s3://b/set/dataset.json" in text
+
+
+def test_machines_of_a_cloud_share_no_folder():
+    with pytest.raises(InputError, match=r"expected --dataset and --output as s3:// URIs, got d\.json"):
+        launcher("aws", CONFIG, dataset=Path("d.json"), output="s3://b/run", cluster=Cluster())
+
+
 @pytest.mark.parametrize("nodes", [1, 2])
 def test_the_kubernetes_object_asks_for_what_was_said(nodes):
     job = yaml.safe_load(render("kuberay", nodes=nodes, gpus_per_node=1 if nodes == 2 else 0, image="me/autoreg:1"))
@@ -127,14 +149,28 @@ def test_the_kubernetes_object_asks_for_what_was_said(nodes):
         check_search(job["spec"]["entrypoint"])
 
 
+@pytest.mark.parametrize("gpus", [0, 1])
+def test_pods_are_what_kubernetes_takes(gpus):
+    """By the published schema; that of a RayJob's own fields is no part of it."""
+    import kubernetes_validate
+
+    cluster = yaml.safe_load(render("kuberay", gpus_per_node=gpus, image="me/autoreg:1"))["spec"]["rayClusterSpec"]
+    for group in (cluster["headGroupSpec"], *cluster["workerGroupSpecs"]):
+        pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "one"}, **group["template"]}
+        kubernetes_validate.validate(pod, kubernetes_validate.latest_version(), strict=True)
+        wrong = pod | {"spec": {"containers": [{"name": "ray", "imag": "me"}]}}
+        with pytest.raises(kubernetes_validate.ValidationError):
+            kubernetes_validate.validate(wrong, kubernetes_validate.latest_version(), strict=True)
+
+
 def test_the_same_arguments_give_the_same_file():
-    assert all(render(kind) == render(kind) for kind in KINDS)
+    assert all(render(kind) == render(kind) for kind in KINDS if kind != "aws")
 
 
 @pytest.mark.parametrize(
     ("kind", "cluster", "words"),
     [
-        ("lsf", {}, "local, slurm, ray, kuberay, got 'lsf'"),
+        ("lsf", {}, "local, slurm, ray, aws, kuberay, got 'lsf'"),
         ("slurm", {"nodes": 0}, "--nodes: expected at least 1"),
         ("slurm", {"nodes": 4}, "search.batch_size: expected at least 4"),
         ("ray", {"hosts": ("a",)}, "--host: expected 2"),

@@ -121,11 +121,14 @@ class SearchSpace:
         terms = values.get("terms")
         if not isinstance(terms, list) or not terms:
             raise SearchSpaceError(f"search space {name}: terms: expected a list of terms, got {terms!r}")
+        primitives = values.get("primitives") or []
+        if not isinstance(primitives, list):
+            raise SearchSpaceError(f"search space {name}: primitives: expected a list of names, got {primitives!r}")
         rate = values.get("learning_rate", cls.learning_rate)
         return cls(
             name=name,
             architecture=architecture,
-            primitives=tuple(values.get("primitives") or ()),
+            primitives=tuple(primitives),
             terms=tuple(term_from_dict(term, name) for term in terms),
             topology=topology_from_dict(values.get("topology", {})),
             learning_rate=tuple(rate) if isinstance(rate, list) else rate,

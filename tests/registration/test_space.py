@@ -58,6 +58,7 @@ def test_what_is_left_out_has_a_default() -> None:
         (space(primitives=None), "primitives: expected at least 2"),
         (space(architecture={"refin": True}), "unknown key 'refin' .did you mean 'refine'"),
         (space(architecture=None), "architecture: expected keys and values"),
+        (space(primitives=True), "primitives: expected a list of names, got True"),
         (space(terms=[]), "terms: expected a list of terms"),
         (space(terms=["lncc"]), "terms: expected keys and values, got 'lncc'"),
         (space(terms=[{**TERM, "reference": False}]), "expected one with reference: true"),
