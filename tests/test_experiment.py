@@ -220,7 +220,7 @@ def test_a_search_within_a_budget_draws_its_front(phantoms, tmp_path):
     removal = ["--set", "search.removal=true", "--set", "search.finalists=3"]
     autoreg("search", *arguments(phantoms, folder), *local, *removal, "--pareto", "--max-params", 12000)
     result = json.loads((folder / "result.json").read_text())
-    assert [row["name"] for row in result["finalists"]][:2] == ["by alpha", "by removal"]
+    assert {"by alpha", "by removal", "default architecture"} <= {row["name"] for row in result["finalists"]}
     assert 0 < result["costs"]["params"] <= 12000
     assert result["costs"]["ms"] > 0
     front = pd.read_csv(folder / "front.csv")

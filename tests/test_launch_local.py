@@ -22,7 +22,7 @@ def test_a_search_on_two_nodes_of_this_machine(flat_phantoms, tmp_path):
     output = tmp_path / "run"
     script = tmp_path / "start.sh"
     config = tmp_path / "config.yaml"
-    config.write_text(CONFIG.read_text().replace("rounds: 8,", "rounds: 60,").replace("finalists: 2,", "finalists: 1,"))
+    config.write_text(CONFIG.read_text().replace("rounds: 8,", "rounds: 20,").replace("finalists: 2,", "finalists: 1,"))
     script.write_text(launcher("local", config, dataset=flat_phantoms, output=output, cluster=Cluster(nodes=2)))
     programs = Path(sys.executable).parent
     environment = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
