@@ -132,7 +132,8 @@ def search_trial(
     """One trial of `sweep`: a search, continued if its folder has a part of it.
 
     Returns:
-        score (of the winner's brief training; without one the Dice of the last rounds), val_dice, folds_percent.
+        score (of the winner's training as far as it was begun; without one the Dice of the last rounds), val_dice,
+        folds_percent.
     """
     load_extensions(setup["extensions"])
     config = config_from_dict(setup["configs"][int(folder.name)], "sweep")
@@ -150,7 +151,7 @@ class _DiceWatch(Watch):
         self._report = report
 
     def named(self, name: str) -> Watch:
-        """Brief trainings in the end have other rounds."""
+        """Trainings in the end have other rounds."""
         return Watch()
 
     def counter(self, description: str) -> Callable[..., None]:

@@ -94,11 +94,11 @@ def _graph(run: Path) -> list[Picture]:
 
 
 def _finalists(run: Path, result: Mapping[str, Any]) -> list[Section]:
-    """What the brief trainings at the end of a search said."""
+    """What the trainings that a search begins in its end said."""
     sections = []
     if result.get("finalists"):
         table = pd.DataFrame(result["finalists"]).drop(columns="folder", errors="ignore")
-        text = f"Brief trainings of searched and default choices. The result is: {result.get('chosen')}."
+        text = f"First parts of the final training, of searched and default choices. The result is: {result.get('chosen')}."
         sections.append(Section("Finalists", text=text, table=table))
     if (run / "front.csv").exists():
         table = pd.read_csv(run / "front.csv")
