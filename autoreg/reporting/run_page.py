@@ -98,7 +98,7 @@ def _finalists(run: Path, result: Mapping[str, Any]) -> list[Section]:
     sections = []
     if result.get("finalists"):
         table = pd.DataFrame(result["finalists"]).drop(columns="folder", errors="ignore")
-        text = f"First parts of the final training, of searched and default choices. The result is: {result.get('chosen')}."
+        text = f"Trainings that searched and default choices began. The result is: {result.get('chosen')}."
         sections.append(Section("Finalists", text=text, table=table))
     if (run / "front.csv").exists():
         table = pd.read_csv(run / "front.csv")
