@@ -27,6 +27,7 @@ def test_a_search_on_two_nodes_of_this_machine(flat_phantoms, tmp_path):
     programs = Path(sys.executable).parent
     environment = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
     environment |= {"PATH": f"{programs}:{environment['PATH']}", "HOME": str(tmp_path), "OMP_NUM_THREADS": "1"}
+    environment["RAY_worker_niceness"] = "0"  # Ray gives workers the rest of a busy machine
     done = subprocess.run(
         ["bash", str(script)], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=500, check=False
     )
