@@ -60,7 +60,7 @@ def test_each_search_is_a_nested_run(swept):
     experiment_id = client.get_run(result["mlflow_run_id"]).info.experiment_id
     children = client.search_runs([experiment_id], f"tags.mlflow.parentRunId = '{result['mlflow_run_id']}'")
     assert sorted(child.data.params["seed"] for child in children) == ["0", "1"]
-    steps = [point.step for point in client.get_metric_history(children[0].info.run_id, "score")]
+    steps = [point.step for point in client.get_metric_history(children[0].info.run_id, "quality/score")]
     assert sorted(steps) == list(range(2, 10))
 
 
