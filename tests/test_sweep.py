@@ -61,7 +61,8 @@ def test_each_search_is_a_nested_run(swept):
     children = client.search_runs([experiment_id], f"tags.mlflow.parentRunId = '{result['mlflow_run_id']}'")
     assert sorted(child.data.params["seed"] for child in children) == ["0", "1"]
     steps = [point.step for point in client.get_metric_history(children[0].info.run_id, "quality/score")]
-    assert sorted(steps) == list(range(2, 10))
+    assert sorted(steps) == list(range(2, 9))  # the last round's is the result
+    assert [child.data.metrics["result/score"] for child in children] == table["score"].tolist()[::-1]  # newest first
 
 
 @pytest.mark.ray
