@@ -16,9 +16,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from autoreg.networks.convolution import convolution
 from autoreg.networks.learning import Learning, Turn
 from autoreg.networks.mprnet import mprnet
-from autoreg.networks.primitives import convolution
 from autoreg.networks.registration import Registration
 from autoreg.shapes import Displacement, Image
 from autoreg.spatial import warp

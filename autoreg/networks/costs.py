@@ -15,8 +15,9 @@ from torch import Tensor, nn
 from autoreg.networks.architecture import Architecture
 from autoreg.networks.cells import Edge
 from autoreg.networks.choices import Choices
+from autoreg.networks.convolution import convolution
 from autoreg.networks.genotype import Genotype
-from autoreg.networks.primitives import convolution, make_primitive, weight_count
+from autoreg.networks.primitives import make_primitive, weight_count
 from autoreg.networks.registration import HEAD_KERNEL, head_channels
 from autoreg.networks.topology import with_structure
 

@@ -9,11 +9,11 @@ spread to a dense one would cost more than they save (13^3 = 2197 taps for a dil
 from collections.abc import Sequence
 from functools import lru_cache
 
-import torch
 from torch import Tensor, nn
 
+from autoreg.networks.convolution import convolve
+
 Convolution = nn.Conv2d | nn.Conv3d
-_FUNCTION = {4: torch.nn.functional.conv2d, 5: torch.nn.functional.conv3d}
 
 
 def merged_sum(x: Tensor, convolutions: Sequence[Convolution], weights: Sequence[Tensor]) -> list[Tensor]:
@@ -52,7 +52,7 @@ def _one(x: Tensor, members: Sequence[tuple[Convolution, Tensor]]) -> Tensor:
         if convolution.bias is not None:
             own = weight * convolution.bias
             bias = own if bias is None else bias + own
-    return _FUNCTION[x.ndim](x, kernel, bias, host.stride, host.padding, host.dilation)  # type: ignore[arg-type]
+    return convolve(x, kernel, bias, host.stride, host.padding, host.dilation)  # type: ignore[arg-type]
 
 
 def _place(inner: Convolution, host: Convolution) -> tuple[slice, ...]:

@@ -10,7 +10,8 @@ from functools import partial
 from torch import nn
 
 from autoreg.networks.architecture import Architecture, Composition, Edge
-from autoreg.networks.primitives import SLOPE, convolution, keeping_scale
+from autoreg.networks.convolution import convolution
+from autoreg.networks.primitives import SLOPE, keeping_scale
 from autoreg.networks.registration import RegistrationNetwork
 
 SQUARINGS = 7

@@ -9,15 +9,9 @@ from functools import partial
 from torch import Tensor, nn
 
 from autoreg.extensions import check_new
+from autoreg.networks.convolution import convolution
 
-_CONV = {2: nn.Conv2d, 3: nn.Conv3d}
 SLOPE = 0.2  # of every LeakyReLU in features and deformation cells
-
-
-def convolution(dims: int, c_in: int, c_out: int, kernel: int, **options: object) -> nn.Module:
-    """A convolution in 2-D or 3-D: odd kernels keep the grid at stride 1; they and kernel 4 halve it at stride 2."""
-    dilation = int(options.get("dilation", 1))  # type: ignore[call-overload]
-    return _CONV[dims](c_in, c_out, kernel, padding=dilation * ((kernel - 1) // 2), **options)
 
 
 class Activated(nn.Sequential):

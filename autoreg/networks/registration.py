@@ -13,8 +13,8 @@ from torch import Tensor, nn
 
 from autoreg.networks.architecture import Architecture
 from autoreg.networks.cells import CELLS, Edge
+from autoreg.networks.convolution import convolution
 from autoreg.networks.matching import COARSER, FINER, VIEWS
-from autoreg.networks.primitives import convolution
 from autoreg.shapes import Displacement, Image, Velocity
 from autoreg.spatial import compose, halve, integrate, resize_displacement, resize_image, warp
 

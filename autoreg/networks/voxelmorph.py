@@ -8,7 +8,8 @@ from itertools import pairwise
 import torch
 from torch import nn
 
-from autoreg.networks.primitives import SLOPE, convolution
+from autoreg.networks.convolution import convolution
+from autoreg.networks.primitives import SLOPE
 from autoreg.networks.registration import Registration
 from autoreg.shapes import Image
 from autoreg.spatial import integrate, resize_displacement
