@@ -6,7 +6,7 @@ BIN := .venv/bin
 INSTALLED := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-slow test-data chaos lint audit format clean
+.PHONY: help install demo test test-slow test-data chaos lint docs audit format clean
 
 help:  ## This list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -39,6 +39,9 @@ lint: $(INSTALLED)  ## Format, lint, types and the import contract
 	$(BIN)/ruff check .
 	$(BIN)/pyright
 	$(BIN)/lint-imports --no-cache
+
+docs: $(INSTALLED)  ## The site of docs/, into build/site; a warning is an error
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet --strict
 
 audit: $(INSTALLED)  ## Known weaknesses of the pinned packages; needs the network, and says so without
 	$(BIN)/python .ci/audit

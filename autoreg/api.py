@@ -96,7 +96,7 @@ def train(
     Args:
         network: the result of a search (or its folder), or the name of a network such as "all-conv3" or "voxelmorph".
         config: that of the search, or the defaults, if None.
-        dataset, output, resume, quiet: as in `search`.
+        dataset: as in `search`, and so are `output`, `resume` and `quiet`.
 
     Returns:
         The result; its `model` registers.
