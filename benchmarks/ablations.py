@@ -11,7 +11,7 @@ and written as Markdown and CSV after every run.
 
 import argparse
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pandas as pd
@@ -33,6 +33,8 @@ SEARCHES: dict[str, tuple[str, ...]] = {
     "partial-channel": ("search.relaxation=partial-channel",),
     "kernels merged": ("search.activation=after_sum",),
     "structure, too": ("space=topology",),
+    "upper levels twice as often": (),
+    "upper levels half as often": (),
     "alpha: direct part alone": ("search.upper.alpha_estimator=direct",),
     "alpha: second derivative": ("search.upper.alpha_estimator=second_derivative",),
     "alpha: 2 steps unrolled": ("search.upper.alpha_estimator=unrolled", "search.upper.horizon=2"),
@@ -40,6 +42,7 @@ SEARCHES: dict[str, tuple[str, ...]] = {
     "lambda: plain dot product": ("search.upper.loss_weights_estimator=dot_product_plain",),
     "lambda: 2 steps unrolled": ("search.upper.loss_weights_estimator=unrolled", "search.upper.horizon=2"),
 }
+OFTEN = {"upper levels twice as often": 2.0, "upper levels half as often": 0.5}
 STUDIES: dict[str, tuple[str, ...]] = {
     "random": ("tune.sampler=random", "tune.primitives=each"),
     "optuna": ("tune.primitives=each",),
@@ -64,6 +67,19 @@ class Bench:
         return self.output / variant.replace(" ", "-").replace(",", "").replace(":", "") / f"seed-{seed}"
 
 
+def as_often(config: Config, times: float) -> Config:
+    """The same steps of the weights, with so many times the rounds, and steps of alpha and lambda shorter by that."""
+    search, upper = config.search, config.search.upper
+    upper = replace(
+        upper,
+        alpha_learning_rate=upper.alpha_learning_rate / times,
+        lambda_learning_rate=upper.lambda_learning_rate / times,
+    )
+    rounds = {name: round(getattr(search, name) * times) for name in ("rounds", "warmup_rounds")}
+    steps = max(round(search.steps_per_round / times), 1)
+    return replace(config, search=replace(search, **rounds, steps_per_round=steps, upper=upper))
+
+
 def finished(folder: Path) -> bool:
     return (folder / "result.json").exists() and read_result(folder)["status"] == "finished"
 
@@ -80,6 +96,8 @@ def row_of(variant: str, seed: int, folder: Path) -> dict[str, object]:
 
 def searched(bench: Bench, variant: str, seed: int) -> dict[str, object]:
     config, folder = bench.configured(seed, SEARCHES[variant]), bench.folder(variant, seed)
+    if variant in OFTEN:
+        config = as_often(config, OFTEN[variant])
     if not finished(folder):
         watch = Watch(name=f"{variant}, seed {seed}")
         experiment.search(config, dataset=bench.dataset, output=folder, resume=True, watch=watch)

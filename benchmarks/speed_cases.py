@@ -105,7 +105,7 @@ def integration(pair: Pair) -> Iterator[tuple[str, Work]]:
 def training(pair: Pair) -> Iterator[tuple[str, Work]]:
     """One step of Adam on local correlation and smoothness: network, warp, loss, backwards, update."""
     for name, system in _systems(pair).items():
-        yield name, _trained(system, pair)
+        yield name, trained(system, pair)
 
 
 def registration(pair: Pair) -> Iterator[tuple[str, Work]]:
@@ -142,7 +142,7 @@ def _systems(pair: Pair) -> dict[str, System]:
     if find_spec("voxelmorph"):
         found["VoxelMorph's package"] = _voxelmorph(dims)
     else:
-        found["VoxelMorph from its description"] = _ours({"name": "voxelmorph", "architecture": {"dims": dims}}, 0)
+        found["VoxelMorph from its description"] = our_system({"name": "voxelmorph", "architecture": {"dims": dims}}, 0)
     for system in found.values():
         system.network.to(pair.fixed.device)
     return found
@@ -157,10 +157,10 @@ def _compact(dims: int, *, level: int) -> System:
         "deformation_channels": [32, 16, 16],
         "downsampling": "pooled",
     }
-    return _ours({"name": "all-conv3", "architecture": architecture}, level)
+    return our_system({"name": "all-conv3", "architecture": architecture}, level)
 
 
-def _ours(description: dict[str, object], level: int) -> System:
+def our_system(description: dict[str, object], level: int) -> System:
     network = build_network(description)
     if description["architecture"]["dims"] == 3:  # type: ignore[index]
         network = network.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
@@ -193,7 +193,7 @@ def _voxelmorph(dims: int) -> System:
     return System(network, lambda pair: both(pair)[1], loss)
 
 
-def _trained(system: System, pair: Pair) -> Work:
+def trained(system: System, pair: Pair) -> Work:
     optimiser = torch.optim.Adam(system.network.parameters(), lr=1e-4)
 
     def work() -> None:
