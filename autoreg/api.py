@@ -13,7 +13,7 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
-from autoreg import experiment
+from autoreg import experiment, tuning
 from autoreg.choice import choose
 from autoreg.config import Config
 from autoreg.config import load_config as _load_config
@@ -128,7 +128,7 @@ def tune(
     """
     options = {"dataset": as_location(dataset), "resume": resume, "watch": Watch(quiet=quiet)}
     with working_folder(as_location(output)) as folder:
-        return Result(experiment.tune(config or Config(), output=folder, **options))
+        return Result(tuning.tune(config or Config(), output=folder, **options))
 
 
 def evaluate(

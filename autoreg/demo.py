@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from autoreg import experiment
+from autoreg import experiment, tuning
 from autoreg.choice import choose
 from autoreg.config import Config, config_from_dict, read_yaml, shipped
 from autoreg.data.synthetic import make_phantoms
@@ -41,7 +41,7 @@ def tell(output: Path, *, seed: int, watch: Watch) -> Path:
     say(f"5/6 manual tuning: {config.tune.trials} trainings chosen by Optuna")
     tuned = output / "optuna"
     if not is_finished(tuned):
-        experiment.tune(config, dataset=dataset, output=tuned, resume=True, watch=watch)
+        tuning.tune(config, dataset=dataset, output=tuned, resume=True, watch=watch)
     experiment.evaluate(tuned, dataset=dataset, watch=watch)
 
     say("6/6 comparison")

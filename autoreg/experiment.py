@@ -1,7 +1,6 @@
 """Start here: each command as one short function, configuration in, result out."""
 
-import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -11,13 +10,12 @@ import torch
 
 from autoreg.begun import go_on_from
 from autoreg.choice import Choice, fit_dims, in_order, plain_network, write_choice
-from autoreg.config import Config, config_from_dict, config_to_dict, load_space, read_yaml, write_yaml
+from autoreg.config import Config, config_from_dict, load_space, read_yaml, write_yaml
 from autoreg.data.splits import Roles
-from autoreg.errors import AutoRegError, InputError
+from autoreg.errors import InputError
 from autoreg.evaluation.fields import save_fields
 from autoreg.evaluation.files import register_files, write_inverse, write_transform, write_warped, write_warped_labels
 from autoreg.evaluation.pairs import evaluate_pairs, summary, typical_pair
-from autoreg.extensions import load_extensions, loaded_extensions
 from autoreg.finals import draw_front, play_off
 from autoreg.metrics import folds_percent
 from autoreg.networks import weight_count
@@ -26,14 +24,13 @@ from autoreg.records import record_evaluation, refined_system, run_plan, track_c
 from autoreg.registration.model import Model, load_model, save_model
 from autoreg.registration.refine import register_refined, unsupervised
 from autoreg.reporting.compare import compare_runs
-from autoreg.reporting.html import run_report
 from autoreg.reporting.watch import Watch
 from autoreg.search.controller import SearchDriver
 from autoreg.search.faults import Place
 from autoreg.search.finalists import Finalist, loss_weights_along
 from autoreg.search.front import front_candidates
 from autoreg.search.rounds import run_rounds, survive
-from autoreg.search.run import MLFLOW_MODEL, Run, open_run, read_result
+from autoreg.search.run import MLFLOW_MODEL, Run, open_run
 from autoreg.search.training import TrainDriver
 from autoreg.serving.package import package_model
 from autoreg.setting import Setting, open_pool, open_setting, search_spec, training_spec
@@ -86,7 +83,7 @@ def search(
             partial(loss_weights_along, space),
             run,
             trainings.first_rounds,
-            most=config.search.finalists if _has_labelled_pairs(setting, roles) else 1,
+            most=config.search.finalists if has_labelled_pairs(setting, roles) else 1,
             rounds=config.train.rounds_to_look(config.search.finalist_steps),
         )
         if config.search.pareto and chosen.genotype:
@@ -207,103 +204,6 @@ def train(
     return output
 
 
-def tune(
-    config: Config, *, dataset: Location | None, output: Path, resume: bool = False, watch: Watch | None = None
-) -> Path:
-    """Tune learning rate and loss weights as people do, by full trainings; the folder then holds the best model.
-
-    trials.parquet has a row a trial.
-
-    Raises:
-        InputError: wrong configuration or data, before any work starts.
-        AutoRegError: no trial gave a model.
-    """
-    # Ray and Optuna take seconds to import, and the other commands do without Optuna.
-    from autoreg.baselines.ranges import first_parameters, study_ranges
-    from autoreg.baselines.tune import Study, run_study
-
-    setting = open_setting(config, dataset)
-    space = load_space(config.space, dims=setting.dims)
-    _check_selection(setting, config.seed)
-    primitives = config.tune.primitives
-    study = Study(
-        folder=output,
-        config=config.tune,
-        workers=config.workers,
-        ranges=study_ranges(space, primitives=primitives),
-        first=first_parameters(space, learning_rate=config.train.learning_rate, primitives=primitives),
-        rounds=config.train.rounds,
-        seed=config.seed,
-    )
-    watch = watch or Watch()
-    with open_run(run_plan("tune", config, setting, output), resume=resume) as run:
-        write_yaml(output / "config.yaml", run.plan.config)
-        record = run_study(
-            train_trial,
-            {
-                "config": config_to_dict(config),
-                "dataset": setting.source,
-                "extensions": loaded_extensions(),
-            },
-            study=study,
-            ledger=run.journal.ledger,
-            tracker=run.tracker,
-            progress=watch.counter("tune"),
-        )
-        best = record.best()
-        if best is None:
-            raise AutoRegError(f"{output}: none of {len(record.rows)} trials gave a model; see trials.parquet there")
-        chosen = _copy_model(study.trial_folder(best.trial), output)
-        run.tracker.artifact(output / "trials.parquet")
-        package_model(output / "model.pt", output / MLFLOW_MODEL)
-        run.finish(best_trial=best.trial, trials=len(record.rows), **chosen)
-        run_report(output)
-    return output
-
-
-def train_trial(
-    setup: Mapping[str, Any], parameters: Mapping[str, Any], folder: Path, report: Callable[[int, float], None]
-) -> dict[str, float]:
-    """One trial of `tune`: a full training with these parameters, continued if its folder has a part of it.
-
-    Returns:
-        Metrics of the best state: score, val_dice, folds_percent.
-
-    Raises:
-        DivergedError: the training diverged.
-    """
-    from autoreg.baselines.ranges import LEARNING_RATE, loss_weights, network  # Optuna is imported for trials only
-
-    load_extensions(setup["extensions"])
-    config = config_from_dict(setup["config"], "study")
-    config = replace(
-        config,
-        train=replace(config.train, learning_rate=parameters[LEARNING_RATE], step_backs=0),
-        workers=replace(config.workers, local=True, count=1, min=None, max=None),
-    )
-    setting = open_setting(config, setup["dataset"])
-    space = load_space(config.space, dims=setting.dims)
-    choice = Choice(network(parameters, space, config.tune.network), loss_weights(parameters, space))
-    watch = _TrialWatch(report)
-    train(config, choice, dataset=setup["dataset"], output=folder, resume=True, watch=watch, tracked=False)
-    return {k: float(v) for k, v in read_result(folder)["metrics"].items() if v is not None}
-
-
-class _TrialWatch(Watch):
-    """Passes the scores of a training on to its study."""
-
-    def __init__(self, report: Callable[[int, float], None]) -> None:
-        super().__init__()
-        self._report = report
-
-    def counter(self, description: str) -> Callable[..., None]:
-        def count(done: int, total: int, row: Mapping[str, Any]) -> None:
-            if "score" in row:
-                self._report(done, float(row["score"]))
-
-        return count
-
-
 def evaluate(
     model_folder: Path,
     *,
@@ -416,28 +316,10 @@ def _measured(model_folder: Path, setting: Setting, roles: Roles, config: Config
     return {name: found[key] for name, key in (names | {"seconds_a_pair": "seconds_a_pair"}).items()}
 
 
-def _has_labelled_pairs(setting: Setting, roles: Roles) -> bool:
+def has_labelled_pairs(setting: Setting, roles: Roles) -> bool:
     """Whether models can be chosen by the score."""
     pairs = setting.selection_pairs(roles)
     return any(all(setting.volumes[key].labels is not None for key in pair) for pair in pairs)
-
-
-def _check_selection(setting: Setting, seed: int) -> None:
-    """Raises InputError when nothing can be scored."""
-    roles = setting.roles(seed)
-    if not _has_labelled_pairs(setting, roles):
-        where = f"{setting.dataset.path}: validation"
-        without = len(setting.selection_pairs(roles))
-        raise InputError(f"{where}: expected pairs with labels to choose models by, got {without} without")
-
-
-def _copy_model(trial: Path, output: Path) -> dict[str, Any]:
-    """The trial's model, now also the study's; returns what result.json says of it."""
-    for name in ("model.pt", "genotype.yaml", "loss_weights.yaml"):
-        if (trial / name).exists():
-            shutil.copyfile(trial / name, output / name)
-    result = read_result(trial)
-    return {name: result.get(name) for name in ("metrics", "genotype", "loss_weights", "network")}
 
 
 def _last_values(run: Run, names: tuple[str, ...]) -> dict[str, float]:

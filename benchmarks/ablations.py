@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from autoreg import experiment
+from autoreg import experiment, tuning
 from autoreg.choice import choose
 from autoreg.config import Config, load_config
 from autoreg.reporting.watch import Watch
@@ -115,7 +115,7 @@ def studied(bench: Bench, variant: str, seed: int, joint: Mapping[str, object]) 
     if not finished(folder):
         config = bench.configured(seed, (*STUDIES[variant], f"tune.trials={trials}"))
         watch = Watch(name=f"{variant} of {trials}, seed {seed}")
-        experiment.tune(config, dataset=bench.dataset, output=folder, resume=True, watch=watch)
+        tuning.tune(config, dataset=bench.dataset, output=folder, resume=True, watch=watch)
     return row_of(variant, seed, folder)
 
 

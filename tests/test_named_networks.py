@@ -71,7 +71,8 @@ def test_a_network_trains_evaluates_and_registers(name: str, dataset: Path, tmp_
     assert told["folds percent"] < 1
 
 
-@pytest.mark.parametrize("name", ["bpfl", pytest.param("voxelmorph", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["bpfl", "voxelmorph"])
 def test_loss_weights_of_a_network_are_searched_and_its_training_takes_them(
     name: str, slices: Path, tmp_path: Path
 ) -> None:

@@ -147,6 +147,7 @@ def test_the_command_line_takes_uris(server, door, calm, capsys):
     assert len(object_in(server, "copied/train/test/pairs.parquet")) > 100
 
 
+@pytest.mark.slow
 def test_a_store_away_ends_the_search_which_then_goes_on(server, door, config, calm, monkeypatch):
     run = f"s3://{BUCKET}/away"
     monkeypatch.setenv("AUTOREG_STORE_PATIENCE", "1")

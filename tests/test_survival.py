@@ -36,6 +36,7 @@ def await_round(folder: Path, process: subprocess.Popen[str]) -> None:
         time.sleep(0.02)
 
 
+@pytest.mark.slow
 def test_a_full_disk_is_one_line_and_the_search_goes_on_afterwards(flat_phantoms, tmp_path):
     calm, folder = tmp_path / "calm", tmp_path / "full"
     assert end(start(flat_phantoms, calm))[0] == 0

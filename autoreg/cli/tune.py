@@ -20,10 +20,10 @@ def tune(config: Any, **options: Any) -> None:
     Example:
       autoreg tune launchers/configs/hippocampus.yaml --dataset data/hippocampus/dataset.json --trials 10
     """
-    from autoreg import experiment
+    from autoreg import tuning
 
     folder = default_folder(config, options, "tune")
-    work_in(folder, "tune", config, options, partial(experiment.tune, config), "autoreg evaluate")
+    work_in(folder, "tune", config, options, partial(tuning.tune, config), "autoreg evaluate")
 
 
 COMMANDS = (tune,)

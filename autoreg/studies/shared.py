@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from autoreg import experiment, peers
+from autoreg import experiment, peers, tuning
 from autoreg.choice import Choice, choose
 from autoreg.config import Config, load_space
 from autoreg.extensions import loaded_extensions
@@ -59,7 +59,7 @@ class Bench:
         folder = self._folder("tune", self.config.tune.network, {"tune": self.config.tune, "train": self.config.train})
         if not is_finished(folder):
             watch = self._watch("tune")
-            experiment.tune(self.config, dataset=self.task.dataset, output=folder, resume=True, watch=watch)
+            tuning.tune(self.config, dataset=self.task.dataset, output=folder, resume=True, watch=watch)
         return folder
 
     def classical(self, peer: str) -> Path:

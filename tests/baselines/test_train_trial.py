@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from autoreg import experiment
+from autoreg import experiment, tuning
 from autoreg.baselines.config import TuneConfig
 from autoreg.config import Config, config_from_dict, config_to_dict, load_space, read_yaml
 from autoreg.errors import DivergedError, InputError
@@ -26,7 +26,7 @@ def configuration(home: Path, **tune: Any) -> Config:
 
 def run_trial(folder: Path, dataset: Path, report: Any, **changed: float) -> dict[str, float]:
     setup = {"config": config_to_dict(configuration(folder)), "dataset": str(dataset), "extensions": ()}
-    return experiment.train_trial(setup, PARAMETERS | changed, folder, report)
+    return tuning.train_trial(setup, PARAMETERS | changed, folder, report)
 
 
 def test_a_trial_is_a_training_with_its_parameters(tmp_path: Path, phantoms: Path) -> None:
@@ -67,7 +67,7 @@ def test_same_seed_same_study(tmp_path: Path, phantoms: Path, ray_cluster: None)
     config = configuration(tmp_path, trials=3)
     frames = []
     for name in ("one", "two"):
-        folder = experiment.tune(config, dataset=phantoms, output=tmp_path / name)
+        folder = tuning.tune(config, dataset=phantoms, output=tmp_path / name)
         frames.append(pd.read_parquet(folder / "trials.parquet"))
 
     shared = ["trial", "status", "score", "val_dice", "folds_percent", *PARAMETERS]
@@ -90,7 +90,7 @@ def test_same_seed_same_study(tmp_path: Path, phantoms: Path, ray_cluster: None)
 def test_the_primitive_can_be_tuned_too(tmp_path: Path, phantoms: Path, ray_cluster: None) -> None:
     config = configuration(tmp_path, trials=2, concurrent=2, primitives="one")
 
-    folder = experiment.tune(config, dataset=phantoms, output=tmp_path / "study")
+    folder = tuning.tune(config, dataset=phantoms, output=tmp_path / "study")
 
     frame = pd.read_parquet(folder / "trials.parquet")
     assert frame["primitive"][0] == "conv3"

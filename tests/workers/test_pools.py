@@ -87,6 +87,7 @@ def same(reports, state, expected) -> None:
         np.testing.assert_array_equal(state["weights"][name], value)
 
 
+@pytest.mark.slow
 @pytest.mark.ray
 def test_who_holds_a_share_changes_no_bit(ray_cluster, tiny_spec, shared):
     pool = ray_pool(tiny_spec, 2)
@@ -155,6 +156,7 @@ def test_a_killed_worker_is_replaced_and_the_round_repeats_exactly(ray_cluster, 
         np.testing.assert_array_equal(again[name], first[name])
 
 
+@pytest.mark.slow
 @pytest.mark.ray
 def test_a_hung_worker_is_replaced(ray_cluster, tiny_spec, shared):
     from autoreg.workers.ray_pool import RayPool
@@ -171,6 +173,7 @@ def test_a_hung_worker_is_replaced(ray_cluster, tiny_spec, shared):
     pool.close()
 
 
+@pytest.mark.slow
 @pytest.mark.ray
 def test_a_pool_shrinks_and_grows_without_a_trace(ray_cluster, tiny_spec, shared, monkeypatch):
     import ray
