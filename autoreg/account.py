@@ -3,12 +3,13 @@
 from typing import Any
 
 from autoreg.config import Config, load_space
-from autoreg.setting import open_setting
+from autoreg.setting import check_devices, open_setting
 from autoreg.storage import Location
 
 
 def describe(config: Config, dataset: Location | None, folder: Location, command: str) -> dict[str, Any]:
     """What a command would do, after checking everything that it needs. Raises InputError."""
+    check_devices(config.workers)
     setting = open_setting(config, dataset)
     space = load_space(config.space, dims=setting.dims)
     roles = setting.roles(config.seed)

@@ -7,7 +7,7 @@ from typing import Any
 
 from autoreg.config import Config, load_space, read_yaml, write_yaml
 from autoreg.errors import InputError, SearchSpaceError
-from autoreg.networks import NETWORKS, Genotype
+from autoreg.networks import NETWORKS, Genotype, check_network
 from autoreg.registration.space import SearchSpace
 from autoreg.search.run import read_result
 
@@ -67,6 +67,7 @@ def choose(
         except SearchSpaceError as error:
             raise SearchSpaceError(f"{genotype}: {error}") from error
     else:
+        check_network(network, "--network")
         described = space.named_network(str(network))
     return Choice(described, weights, source, begun)
 

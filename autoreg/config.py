@@ -81,9 +81,15 @@ def load_config(path: Path | None, overrides: Sequence[str] = ()) -> Config:
     """
     values = read_yaml(path) if path else {}
     where = str(path) if path else "configuration"
+    if not overrides:
+        return config_from_dict(values, where)
     for override in overrides:
         _override(values, override)
-    return config_from_dict(values, where)
+    try:
+        return config_from_dict(values, " ".join(f"--set {override}" for override in overrides))
+    except ConfigError:
+        config_from_dict(read_yaml(path) if path else {}, where)  # is it the file that is wrong?
+        raise
 
 
 def config_from_dict(values: Mapping[str, Any], where: str) -> Config:
@@ -91,6 +97,9 @@ def config_from_dict(values: Mapping[str, Any], where: str) -> Config:
     _check_keys(values, Config, where, "")
     try:
         return dacite.from_dict(Config, dict(values), dacite.Config(cast=[tuple], type_hooks={float: _float}))
+    except dacite.WrongTypeError as error:
+        expected = getattr(error.field_type, "__name__", error.field_type)
+        raise ConfigError(f"{where}: {error.field_path}: expected {expected}, got {error.value!r}") from error
     except dacite.DaciteError as error:
         raise ConfigError(f"{where}: {str(error).replace(chr(10), ' ')}") from error
     except (InputError, ValueError) as error:

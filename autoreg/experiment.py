@@ -11,11 +11,13 @@ import torch
 from autoreg.begun import go_on_from
 from autoreg.choice import Choice, fit_dims, in_order, plain_network, write_choice
 from autoreg.config import Config, config_from_dict, load_space, read_yaml, write_yaml
+from autoreg.data.nifti import check_nifti_name
 from autoreg.data.splits import Roles
 from autoreg.errors import InputError
 from autoreg.evaluation.fields import save_fields
 from autoreg.evaluation.files import register_files, write_inverse, write_transform, write_warped, write_warped_labels
 from autoreg.evaluation.pairs import evaluate_pairs, summary, typical_pair
+from autoreg.files import make_folder, result_file
 from autoreg.finals import draw_front, play_off
 from autoreg.metrics import folds_percent
 from autoreg.networks import weight_count
@@ -33,7 +35,7 @@ from autoreg.search.rounds import run_rounds, survive
 from autoreg.search.run import MLFLOW_MODEL, Run, open_run
 from autoreg.search.training import TrainDriver
 from autoreg.serving.package import package_model
-from autoreg.setting import Setting, open_pool, open_setting, search_spec, training_spec
+from autoreg.setting import Setting, check_devices, open_pool, open_setting, search_spec, training_spec
 from autoreg.storage import Location
 from autoreg.transforms.files import check_name
 
@@ -58,6 +60,7 @@ def search(
         InputError: wrong configuration or data, before any work starts.
         WorkerError, DivergedError: the search stopped; `resume=True` goes on from its last round.
     """
+    check_devices(config.workers)
     setting = open_setting(config, dataset)
     space = load_space(config.space, dims=setting.dims)
     roles = setting.roles(config.seed)
@@ -160,6 +163,7 @@ def train(
     Raises:
         InputError, WorkerError, DivergedError: as `search`.
     """
+    check_devices(config.workers)
     setting = open_setting(config, dataset)
     space = load_space(config.space, dims=setting.dims)
     roles = setting.roles(config.seed)
@@ -231,7 +235,7 @@ def evaluate(
     if not pairs:
         raise InputError(f"{setting.dataset.path}: {split}: expected pairs or subjects in this split, got none")
     output = output or (refined_system(folder, refine) if refine else folder) / split
-    output.mkdir(parents=True, exist_ok=True)
+    make_folder(output)
     frame = evaluate_pairs(
         model,
         setting.volumes,
@@ -241,7 +245,8 @@ def evaluate(
         refine=refine,
         progress=(watch or Watch()).counter("evaluate"),
     )
-    frame.to_parquet(output / "pairs.parquet", index=False)
+    with result_file(output / "pairs.parquet") as file:
+        frame.to_parquet(file, index=False)
     if fields:
         save_fields(output / "fields", model, setting.volumes, pairs, refine=refine, device=_device())
     metrics = summary(frame)
@@ -273,9 +278,10 @@ def register(
     Raises:
         InputError: no such model, or a file that cannot be used.
     """
-    for path in (transform, inverse):
-        if path:
-            check_name(path)
+    for path in filter(None, (transform, inverse)):
+        check_name(path)
+    for path in filter(None, (warped, warped_labels)):
+        check_nifti_name(path)
     model = model if isinstance(model, Model) else load_model(model, device=_device())
     registration = register_files(model, fixed, moving, grid=grid, refine=refine, device=_device())  # type: ignore[arg-type]
     told: dict[str, Any] = {}

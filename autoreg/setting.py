@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import torch
 
 from autoreg.config import Config
 from autoreg.data.dataset import Dataset, load_dataset
@@ -18,6 +19,7 @@ from autoreg.extensions import loaded_extensions
 from autoreg.registration.problem import Samplers
 from autoreg.registration.space import SearchSpace
 from autoreg.storage import Location, is_uri
+from autoreg.workers.config import WorkerConfig
 from autoreg.workers.messages import WorkerSpec
 from autoreg.workers.pool import LocalPool, Pool
 
@@ -122,6 +124,17 @@ def training_spec(
         average_every=config.workers.average_every,
         threads=config.workers.threads,
     )
+
+
+def check_devices(workers: WorkerConfig) -> None:
+    """Raises ConfigError when this machine has not the GPUs that its workers ask for; clusters are asked by Ray."""
+    here, needed = torch.cuda.device_count(), workers.gpus * workers.fewest
+    if not workers.address and needed > here:
+        asked = f"{needed:g} for {workers.fewest} workers" if workers.fewest > 1 else f"{needed:g}"
+        raise ConfigError(
+            f"workers.gpus: expected at most the {here} GPUs of this machine, got {asked}; without --gpus-per-worker "
+            "the CPUs are used, and --address names a cluster"
+        )
 
 
 @contextmanager

@@ -17,7 +17,7 @@ from autoreg.reporting.html import run_report
 from autoreg.reporting.watch import Watch
 from autoreg.search.run import MLFLOW_MODEL, open_run, read_result
 from autoreg.serving.package import package_model
-from autoreg.setting import Setting, open_setting
+from autoreg.setting import Setting, check_devices, open_setting
 from autoreg.storage import Location
 
 
@@ -36,6 +36,7 @@ def tune(
     from autoreg.baselines.ranges import first_parameters, study_ranges
     from autoreg.baselines.tune import Study, run_study
 
+    check_devices(config.workers)
     setting = open_setting(config, dataset)
     space = load_space(config.space, dims=setting.dims)
     _check_selection(setting, config.seed)

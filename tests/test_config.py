@@ -3,6 +3,7 @@
 import pytest
 
 from autoreg.config import load_config
+from autoreg.errors import ConfigError
 
 
 @pytest.mark.parametrize(
@@ -18,3 +19,26 @@ from autoreg.config import load_config
 def test_a_value_on_the_command_line(override, group, name, value):
     found = getattr(getattr(load_config(None, [override]), group), name)
     assert found == value and type(found) is type(value)
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("search.round=3", "--set search.round=3: unknown key search.round (did you mean 'rounds'?)"),
+        ("search.rounds=many", "--set search.rounds=many: search.rounds: expected int, got 'many'"),
+    ],
+)
+def test_what_is_wrong_with_an_option_is_not_blamed_on_the_file(tmp_path, override, message):
+    file = tmp_path / "mine.yaml"
+    file.write_text("seed: 1\n")
+    with pytest.raises(ConfigError) as caught:
+        load_config(file, ["seed=2", override])
+    assert message.removeprefix("--set ") in str(caught.value)
+    assert str(file) not in str(caught.value)
+
+
+def test_what_is_wrong_with_the_file_is_not_blamed_on_an_option(tmp_path):
+    file = tmp_path / "mine.yaml"
+    file.write_text("search: {rounds: many}\n")
+    with pytest.raises(ConfigError, match=r"mine\.yaml: search\.rounds: expected int, got 'many'"):
+        load_config(file, ["seed=2"])

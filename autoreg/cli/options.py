@@ -113,7 +113,8 @@ def with_config(command: Command) -> Command:
         if isinstance(resumed, str):
             options["resume"] = True
             if resumed != HERE:
-                options["output"] = _resumed_folder(resumed, load_config(config, overrides).tracking)
+                stores = [text for text in overrides if text.startswith("tracking.")]
+                options["output"] = _resumed_folder(resumed, load_config(config, stores).tracking)
                 with working_folder(options["output"], write=False) as folder:
                     config = config or folder / "config.yaml"
         elif "resume" in options:

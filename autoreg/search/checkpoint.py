@@ -15,6 +15,8 @@ from autoreg.files import whole_file
 
 logger = logging.getLogger(__name__)
 _NAME = "round_{:06d}.pt"
+_FORMAT = 1
+"""Goes up when states can no longer be read as before."""
 _MARK = b"sha256:"
 _END = len(_MARK) + hashlib.sha256().digest_size
 
@@ -28,7 +30,7 @@ def save_checkpoint(folder: Path, finished_rounds: int, state: dict[str, Any], *
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / _NAME.format(finished_rounds)
     content = io.BytesIO()
-    torch.save(_convert(state, _to_torch), content)
+    torch.save(_convert(state | {"format": _FORMAT}, _to_torch), content)
     with whole_file(path) as file:
         file.write(content.getbuffer())
         file.write(_MARK + hashlib.sha256(content.getbuffer()).digest())
@@ -41,14 +43,21 @@ def load_checkpoint(folder: Path) -> dict[str, Any] | None:
     """The newest readable state, or None in an empty folder; a bad file is reported and the one before is used.
 
     Raises:
-        InputError: when there are files and none can be read.
+        InputError: when there are files and none can be read, or a version of AutoReg wrote them whose states differ.
     """
     found = sorted(folder.glob("round_*.pt"), reverse=True)
     for path in found:
         try:
-            return _read(path)
+            state = _read(path)
         except Exception as error:  # a bad file fails in many ways; the next older one may be whole
             logger.warning("%s: unreadable checkpoint (%s); trying the one before", path, error)
+            continue
+        if (written := state.pop("format", 0)) != _FORMAT:
+            raise InputError(
+                f"{path}: format: expected {_FORMAT}, got {written}: another version of AutoReg wrote it; go on with "
+                "that version, or start anew with another --output"
+            )
+        return state
     if found:
         raise InputError(f"{folder}: none of {len(found)} checkpoints can be read")
     return None

@@ -9,6 +9,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from autoreg.errors import InputError, StorageError
 from autoreg.extensions import loaded_extensions
 from autoreg.files import alone, is_held, whole_file
@@ -26,6 +28,24 @@ MLFLOW_MODEL = "mlflow_model"
 
 _BEGUN = ("network", "source", "loss_weights")
 """What `Run.begin` has told of a training: kept when it is continued."""
+
+_KEPT = (
+    "space",
+    "seed",
+    "data.foreground",
+    "data.fixed_modality",
+    "data.moving_modality",
+    "data.percentiles",
+    "data.pairs",
+    "search.network",
+    "search.relaxation",
+    "search.activation",
+    "search.upper",
+    "tune.primitives",
+    "tune.network",
+)
+"""Keys that a run's saved state depends on. Longer runs, more trials, other workers or stores are for `--resume`."""
+_UNKNOWN = "a key that the version that wrote the file did not have"
 
 _TRACKED_FILES = (
     "config.yaml",
@@ -114,6 +134,32 @@ def open_run(
         yield run
 
 
+def _check_same(plan: RunPlan, earlier: Mapping[str, Any]) -> None:
+    """Raises InputError when the folder's run began with something else that its saved state depends on."""
+    where = f"{known_as(plan.folder)}: --resume"
+    if earlier.get("dataset_hash") not in (None, plan.dataset_hash):
+        raise InputError(
+            f"{where}: dataset: expected {earlier['dataset']} as the run began with it, got {plan.dataset_name} with "
+            "other files, labels or splits; choose another --output"
+        )
+    if not (plan.folder / "config.yaml").exists():
+        return
+    before = yaml.safe_load((plan.folder / "config.yaml").read_text())
+    for key in _KEPT:
+        then, now = (_at(config, key) for config in (before, plan.config))
+        if then != now:
+            raise InputError(
+                f"{where}: {key}: expected {then!r} as the run began, got {now!r}; choose another --output"
+            )
+
+
+def _at(config: Mapping[str, Any], key: str) -> Any:
+    value: Any = config
+    for name in key.split("."):
+        value = value.get(name, _UNKNOWN) if isinstance(value, Mapping) else _UNKNOWN
+    return value
+
+
 @contextmanager
 def _opened(
     plan: RunPlan,
@@ -126,6 +172,8 @@ def _opened(
         raise InputError(
             f"{known_as(plan.folder)}: holds a run already; continue it with --resume or choose another --output"
         )
+    if earlier is not None:
+        _check_same(plan, earlier)
     tracker = _open_tracker(plan, earlier)
     journal = Journal(plan.folder, Ledger(plan.folder / "cost.jsonl"), tracker)
     if earlier is not None:

@@ -200,7 +200,10 @@ class RayPool:
                 logger.warning("going on with %d workers of %d", self.count, self.config.most)
                 return
             if waited > _START_SECONDS:
-                raise WorkerError(f"workers start: room for {self.count}, need {self.config.fewest} ({_resources()})")
+                each = f"each {self.config.threads} CPUs and {self.config.gpus:g} GPUs"
+                raise WorkerError(
+                    f"workers start: room for {self.count}, need {self.config.fewest}, {each} ({_resources()})"
+                )
             self._hire()
 
     def _take_in(self) -> bool:
@@ -303,4 +306,8 @@ def _cause(error: BaseException) -> str:
 
 
 def _resources() -> str:
-    return f"cluster holds {ray.cluster_resources()}, free are {ray.available_resources()}"
+    """CPUs and GPUs of the cluster, all and free."""
+    return "; ".join(
+        f"{what} are {held.get('CPU', 0):g} CPUs and {held.get('GPU', 0):g} GPUs"
+        for what, held in (("in the cluster", ray.cluster_resources()), ("free", ray.available_resources()))
+    )

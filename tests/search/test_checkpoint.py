@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from autoreg.errors import InputError, StorageError
+from autoreg.search import checkpoint
 from autoreg.search.checkpoint import load_checkpoint, save_checkpoint
 
 STATE = {
@@ -79,3 +80,11 @@ def test_a_full_disk_loses_nothing(tmp_path, monkeypatch):
     assert loaded is not None
     assert loaded["rounds"] == 1
     assert [p.name for p in tmp_path.iterdir()] == ["round_000001.pt"]
+
+
+def test_the_state_of_another_version_is_named(tmp_path, monkeypatch):
+    monkeypatch.setattr(checkpoint, "_FORMAT", 7)
+    save_checkpoint(tmp_path, 1, STATE, keep=2)
+    monkeypatch.undo()
+    with pytest.raises(InputError, match=r"round_000001\.pt: format: expected 1, got 7: another version"):
+        load_checkpoint(tmp_path)
