@@ -102,19 +102,27 @@ def table(found: list[Point], most: float) -> str:
 
 
 def draw(found: list[Point], path: Path) -> None:
-    """Time and memory over size, a panel a curve."""
+    """Time above and memory below, over size; a column a curve."""
     import matplotlib.pyplot as plt
 
-    curves = list(dict.fromkeys(point.curve.split(",")[0] for point in found))
-    figure, axes = plt.subplots(1, len(curves), figsize=(3.2 * len(curves), 3), layout="constrained")
-    for axis, curve in zip(axes, curves, strict=True):
-        for name in dict.fromkeys(p.curve for p in found if p.curve.split(",")[0] == curve):
+    columns = list(dict.fromkeys(point.curve.split(",")[0] for point in found))
+    figure, axes = plt.subplots(2, len(columns), figsize=(2.9 * len(columns), 4.4), sharex="col", layout="constrained")
+    for (above, below), column in zip(axes.T, columns, strict=True):
+        for name in dict.fromkeys(p.curve for p in found if p.curve.split(",")[0] == column):
             mine = [p for p in found if p.curve == name]
-            axis.plot([p.size for p in mine], [p.seconds for p in mine], "o-", label=f"{name.partition(', ')[2]} s")
-            axis.plot([p.size for p in mine], [p.mib / 1000 for p in mine], "s--", label="GiB kept", alpha=0.6)
-        axis.set(xlabel=curve, xscale="log", yscale="log")
-        axis.legend(fontsize=7)
-        axis.grid(alpha=0.3, which="both")
+            sizes, label = [p.size for p in mine], name.partition(", ")[2]
+            above.plot(sizes, [p.seconds for p in mine], "o-", label=label)
+            below.plot(sizes, [p.mib for p in mine], "s--", label=label)
+            if label:
+                above.legend(fontsize=8)
+        below.set_xlabel(column)
+        below.xaxis.set_major_locator(plt.MaxNLocator(4))
+        for axis in (above, below):
+            axis.margins(y=0.1)
+            axis.set_ylim(bottom=0)
+            axis.grid(alpha=0.3)
+    axes[0][0].set_ylabel("seconds a step")
+    axes[1][0].set_ylabel("MiB kept")
     figure.savefig(path, dpi=110)
 
 
