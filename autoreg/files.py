@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-from autoreg.errors import BusyError, StorageError
+from autoreg.errors import BusyError, InputError, StorageError
 
 logger = logging.getLogger(__name__)
 
@@ -34,13 +34,42 @@ def whole_file(path: Path) -> Iterator[BinaryIO]:
 
 
 @contextmanager
+def result_file(path: Path) -> Iterator[BinaryIO]:
+    """`whole_file` at a place that a user named: its folder is made, links and devices stay what they are.
+
+    Raises:
+        InputError: the folder is a file.
+        StorageError: as `whole_file`.
+    """
+    make_folder(path.parent)
+    if path.exists() and not path.is_file() and not path.is_dir():  # /dev/stdout, a pipe
+        with storing(path), path.open("wb") as file:
+            yield file
+        return
+    with whole_file(path.resolve() if path.is_symlink() else path) as file:
+        yield file
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder for results, and those above it. Raises InputError for a file's name, StorageError."""
+    try:
+        with storing(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+    except StorageError as error:
+        if isinstance(error.__cause__, FileExistsError | NotADirectoryError):
+            raise InputError(f"{folder}: expected a folder, got a file") from error
+        raise
+
+
+@contextmanager
 def storing(path: Path) -> Iterator[None]:
     """Turns what the system says of a full disk and the like into one line. Raises StorageError."""
     try:
         yield
     except OSError as error:
-        reason = error.strerror or str(error)
-        raise StorageError(f"{path}: cannot be written: {reason}; make room, then go on with --resume") from error
+        # Libraries put words of their own around the system's, and some the number too.
+        reason = os.strerror(error.errno) if error.errno else " ".join(str(error).split())
+        raise StorageError(f"{path}: cannot be written: {reason}") from error
 
 
 @contextmanager

@@ -10,7 +10,8 @@ from typing import Any
 import pandas as pd
 
 from autoreg.errors import AutoRegError, DivergedError
-from autoreg.reporting.figures import front_figure
+from autoreg.files import whole_file
+from autoreg.reporting.figures import front_figure, save_png
 from autoreg.search.finalists import Finalist, different
 from autoreg.search.front import on_front
 from autoreg.search.run import Run, is_finished, read_result
@@ -123,10 +124,9 @@ def draw_front(
     table = pd.DataFrame([{"candidate": row["name"], **measure(run.folder / row["folder"])} for row in trained])
     table["on_front"] = on_front(table)
     table["folder"] = [row["folder"] for row in trained]
-    table.to_csv(run.folder / "front.csv", index=False)
-    pictures = run.folder / "figures"
-    pictures.mkdir(exist_ok=True)
-    front_figure(table).savefig(pictures / "front.png", dpi=130)
+    with whole_file(run.folder / "front.csv") as file:
+        file.write(table.to_csv(index=False).encode())
+    save_png(front_figure(table), run.folder / "figures" / "front.png", dpi=130)
     return table
 
 

@@ -9,6 +9,7 @@ import torch
 
 from autoreg import experiment
 from autoreg.errors import AutoRegError, DataError, InputError
+from autoreg.files import make_folder, result_file
 from autoreg.registration.model import load_model
 from autoreg.reporting.watch import Watch
 
@@ -43,7 +44,8 @@ def register_many(
             rows.append({"name": row["name"], **told, "error": None})
         except AutoRegError as error:
             rows.append({"name": row["name"], "error": " ".join(str(error).split())})
-        pd.DataFrame(rows).to_csv(output / "registered.csv", index=False)
+        with result_file(output / "registered.csv") as file:
+            file.write(pd.DataFrame(rows).to_csv(index=False).encode())
         count(len(rows), len(table))
     failed = [row["error"] for row in rows if row["error"]]
     if failed:
@@ -54,7 +56,7 @@ def register_many(
 
 def _paths(row: dict[str, Any], root: Path, folder: Path, results: dict[str, Any]) -> dict[str, Any]:
     """Arguments of `experiment.register`; makes the folder."""
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     labels = root / row["labels"] if row["labels"] else None
     return {
         "fixed": root / row["fixed"],

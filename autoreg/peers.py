@@ -12,6 +12,7 @@ from autoreg.classical import Register, open_peer
 from autoreg.config import Config, write_yaml
 from autoreg.errors import AutoRegError, InputError
 from autoreg.evaluation.pairs import Pair, score_pairs, summary
+from autoreg.files import whole_file
 from autoreg.records import record_evaluation, run_plan
 from autoreg.reporting.watch import Watch
 from autoreg.search.run import Run, open_run, read_result
@@ -145,7 +146,5 @@ def _kept(scores: Path, command: str, dataset_hash: str) -> dict[Pair, pd.DataFr
 
 
 def _write(frame: pd.DataFrame, path: Path) -> None:
-    """Whole or not at all."""
-    temporary = path.with_suffix(".tmp")
-    frame.to_parquet(temporary, index=False)
-    temporary.replace(path)
+    with whole_file(path) as file:
+        frame.to_parquet(file, index=False)

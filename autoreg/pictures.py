@@ -15,6 +15,7 @@ from autoreg.reporting.figures import (
     alpha_over_time,
     lambda_paths,
     overlay,
+    save_png,
     training_curve,
 )
 from autoreg.reporting.html import run_report
@@ -27,7 +28,6 @@ def draw_history(run: Run) -> None:
     """Objectives, and for a search alpha and lambda, over the rounds; then the run's report."""
     history = pd.DataFrame(run.journal.rows)
     figures = run.folder / "figures"
-    figures.mkdir(exist_ok=True)
     drawn = {"objectives": training_curve(history)}
     edges, primitives = alpha_axes(history)
     if edges:
@@ -36,18 +36,16 @@ def draw_history(run: Run) -> None:
     if run.plan.command == "search":
         drawn["lambda"] = lambda_paths(history)
     for name, figure in drawn.items():
-        figure.savefig(figures / f"{name}.png", dpi=160)
+        save_png(figure, figures / f"{name}.png")
     run_report(run.folder)
 
 
 def draw_pair(fixed: Volume, moving: Volume, displacement: torch.Tensor, folder: Path) -> None:
     """Images, differences, deformation grid and Jacobian map of a pair, as a figure and as slices; then the report."""
-    figures = folder / "figures"
-    figures.mkdir(exist_ok=True)
     displacement = displacement.cpu()
     u = displacement[0].numpy()
     warped = warp(torch.from_numpy(np.array(moving.image))[None, None], displacement)[0, 0].numpy()
-    overlay(fixed.image, moving.image, warped, u).savefig(figures / "overlay.png", dpi=160)
+    save_png(overlay(fixed.image, moving.image, warped, u), folder / "figures" / "overlay.png")
     labels, words = None, ""
     if fixed.labels is not None and moving.labels is not None:
         labels = (np.asarray(fixed.labels), warp_labels(moving.labels, displacement))

@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from autoreg.cli.options import LOCATION, PATH, announce
+from autoreg.files import result_file
 from autoreg.storage import Location
 
 
@@ -48,7 +49,8 @@ def launch(
     text = launcher(kind, config, dataset=dataset, output=output, cluster=cluster)
     if to is None:
         return click.echo(text, nl=False)
-    to.write_text(text, encoding="utf-8")
+    with result_file(to) as file:
+        file.write(text.encode())
     starts = {"local": "bash", "slurm": "sbatch", "ray": "ray up", "aws": "ray up", "kuberay": "kubectl apply -f"}
     announce({"written": to, "next": f"{starts[kind]} {to}"})
 

@@ -22,7 +22,7 @@ from autoreg.cli import (
     train,
     tune,
 )
-from autoreg.errors import AutoRegError, InputError
+from autoreg.errors import AutoRegError, InputError, StorageError
 
 
 class _Program(click.Group):
@@ -34,18 +34,28 @@ class _Program(click.Group):
         except InputError as error:
             return _end(context, error, 2)
         except (AutoRegError, OSError) as error:
-            return _end(context, error, 1)
+            return _end(context, error, 1, self._cure(context, error))
         except KeyboardInterrupt:
             click.echo(
                 "interrupted; the last finished round is saved, the same command with --resume goes on", err=True
             )
             context.exit(1)
 
+    def _cure(self, context: click.Context, error: Exception) -> str:
+        """What to do where a file could not be written, if the command can go on."""
+        command = self.commands.get(context.invoked_subcommand or "")
+        resumes = command is not None and any(parameter.name == "resume" for parameter in command.params)
+        unwritten = isinstance(error, StorageError) and ": cannot be written: " in str(error)
+        return "; make room, then go on with --resume" if unwritten and resumes else ""
 
-def _end(context: click.Context, error: Exception, code: int) -> None:
+
+def _end(context: click.Context, error: Exception, code: int, cure: str = "") -> None:
     if context.params.get("debug"):
         raise error
-    click.echo(f"autoreg: {' '.join(str(error).split())}", err=True)
+    text = str(error)
+    if isinstance(error, OSError) and error.filename and error.strerror:  # without Python's number and quotes
+        text = f"{error.filename}: {error.strerror}"
+    click.echo(f"autoreg: {' '.join(text.split())}{cure}", err=True)
     context.exit(code)
 
 

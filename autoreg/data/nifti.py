@@ -1,7 +1,9 @@
 """NIfTI files in and out; the only module that knows nibabel."""
 
+import gzip
 import math
 import zlib
+from contextlib import nullcontext
 from pathlib import Path
 
 import nibabel as nib
@@ -9,11 +11,13 @@ import numpy as np
 from nibabel.filebasedimages import ImageFileError
 from nibabel.spatialimages import HeaderDataError
 
-from autoreg.errors import DataError
+from autoreg.errors import DataError, InputError
+from autoreg.files import result_file
 
 _UNREADABLE = (OSError, EOFError, ValueError, OverflowError, zlib.error, ImageFileError, HeaderDataError)
 _DEFLATE = 1032  # no compressed byte stands for more, so a header that claims more is wrong
 _MOST_VOXELS = 2**31
+_COMPRESSION = 1  # of nine; more takes long and gains little on intensities
 # The format has no boolean or half type, and many readers refuse 64-bit integers.
 _WRITTEN_AS = {"bool": np.uint8, "int64": np.int32, "uint64": np.uint32, "float16": np.float32}
 
@@ -86,17 +90,26 @@ def to_ras(array: np.ndarray, affine: np.ndarray) -> tuple[np.ndarray, np.ndarra
     return turned, affine @ nib.orientations.inv_ornt_aff(orientation, array.shape)
 
 
+def check_nifti_name(path: str | Path) -> None:
+    """Raises InputError for a name that says no form to write an image in: before the work, not after it."""
+    if not str(path).endswith((".nii", ".nii.gz")):
+        raise InputError(f"{path}: name of an image: expected one that ends in .nii.gz or .nii")
+
+
 def write_nifti(
     path: str | Path, array: np.ndarray, affine: np.ndarray, *, like: str | Path | None = None, intent: int = 0
 ) -> None:
     """Writes `array` with `affine`; with `like`, in the header and axes of that file.
 
     A file with one-voxel trailing axes is read as if it had none; `like` gives them back. The same array
-    gives the same bytes, compressed or not. `intent` is the format's number for what the values mean.
+    gives the same bytes, compressed or not. `intent` is the format's number for what the values mean. A missing
+    folder is made.
 
     Raises:
-        DataError: if the file cannot be written, or `like` not be read.
+        InputError: for a name that does not end in .nii.gz or .nii, or if `like` cannot be read.
+        StorageError: if the file cannot be written; what was there is untouched.
     """
+    check_nifti_name(path)
     header = None
     array = np.asarray(array)
     array = array.astype(_WRITTEN_AS.get(array.dtype.name, array.dtype), copy=False)
@@ -109,10 +122,12 @@ def write_nifti(
             array = array.reshape(original.shape)
     written = nib.Nifti1Image(array, affine, header)
     written.header.set_intent(intent, allow_unknown=True)
-    try:
-        nib.save(written, path)
-    except (OSError, ImageFileError) as error:
-        raise DataError(f"{path}: file: cannot be written: {_one_line(error)}") from error
+    with result_file(Path(path)) as file:
+        packed = (
+            gzip.GzipFile("", "wb", _COMPRESSION, file, mtime=0) if str(path).endswith(".gz") else nullcontext(file)
+        )
+        with packed as stream:
+            written.to_stream(stream)  # type: ignore[arg-type]
 
 
 def _open(path: str | Path) -> nib.Nifti1Pair:

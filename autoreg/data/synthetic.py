@@ -16,6 +16,7 @@ import torch
 from autoreg.data.dataset import sample_pairs
 from autoreg.data.nifti import write_nifti
 from autoreg.errors import DataError
+from autoreg.files import make_folder, result_file
 from autoreg.spatial import integrate
 
 LABEL_NAMES = {
@@ -76,23 +77,22 @@ def make_phantoms(
         spacing: millimetres a voxel.
 
     Raises:
-        DataError: if an argument is not one of these, or a file cannot be written.
+        DataError: if an argument is not one of these.
+        InputError: if the folder is a file.
+        StorageError: if a file cannot be written.
 
     Example:
         make_phantoms("phantoms", subjects=8, modalities=("t1", "t2"))
     """
     _check_arguments(subjects, modalities, shape, spacing)
     folder = Path(folder)
-    try:
-        for name in ("images", "labels"):
-            (folder / name).mkdir(parents=True, exist_ok=True)
-        for index in range(subjects):
-            _write_subject(folder, index, modalities, shape, seed, spacing)
-        description = json.dumps(_describe(subjects, modalities, shape, spacing), indent=1)
-        path = folder / "dataset.json"
-        path.write_text(description + "\n")
-    except OSError as error:
-        raise DataError(f"{folder}: folder: cannot be written: {error}") from error
+    make_folder(folder)
+    for index in range(subjects):
+        _write_subject(folder, index, modalities, shape, seed, spacing)
+    description = json.dumps(_describe(subjects, modalities, shape, spacing), indent=1)
+    path = folder / "dataset.json"
+    with result_file(path) as file:
+        file.write(description.encode() + b"\n")
     return path
 
 

@@ -1,6 +1,7 @@
 """Displacements on disk as the Learn2Reg challenge's evaluation program reads them."""
 
 import csv
+import io
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -12,6 +13,7 @@ import torch
 from autoreg.data.nifti import write_nifti
 from autoreg.data.volume import Volume
 from autoreg.errors import DataError
+from autoreg.files import result_file
 from autoreg.registration.model import Model
 from autoreg.registration.refine import register_refined
 from autoreg.shapes import Displacement
@@ -36,7 +38,8 @@ def save_fields(
         refine: steps of instance optimisation on every pair.
 
     Raises:
-        DataError: if a pair's volumes differ in shape, or a file cannot be written.
+        DataError: if a pair's volumes differ in shape.
+        StorageError: if a file cannot be written.
     """
     numbers = number_keys(key for pair in pairs for key in pair)
     write_index(folder, pairs, numbers, shape=volumes[pairs[0][0]].image.shape)
@@ -67,7 +70,6 @@ def save_field(
     if field.shape[0] == 1:  # a batch of one; a field has two components or three
         field = field[0]
     path = Path(folder) / f"disp_{numbers[fixed_key]}_{numbers[moving_key]}.nii.gz"
-    _make_folder(path.parent)
     write_nifti(path, np.ascontiguousarray(np.moveaxis(field, 0, -1)), affine)
     return path
 
@@ -96,27 +98,18 @@ def write_index(
 ) -> None:
     """Writes ids.csv (id, number) and the dataset.json that Learn2Reg's program wants beside the fields."""
     folder = Path(folder)
-    _make_folder(folder)
     description = {
         "name": "AutoReg",
         "tensorImageShape": {"0": list(shape)},
         "registration_val": [{"fixed": _image(numbers[f]), "moving": _image(numbers[m])} for f, m in pairs],
     }
-    try:
-        (folder / "dataset.json").write_text(json.dumps(description, indent=1) + "\n")
-        with (folder / "ids.csv").open("w", newline="") as file:
-            csv.writer(file, lineterminator="\n").writerows([("id", "number"), *sorted(numbers.items())])
-    except OSError as error:
-        raise DataError(f"{folder}: fields: cannot be written: {error}") from error
+    table = io.StringIO(newline="")
+    csv.writer(table, lineterminator="\n").writerows([("id", "number"), *sorted(numbers.items())])
+    for name, text in (("dataset.json", json.dumps(description, indent=1) + "\n"), ("ids.csv", table.getvalue())):
+        with result_file(folder / name) as file:
+            file.write(text.encode())
 
 
 def _image(number: str) -> str:
     """What the program takes the numbers from; the file itself need not exist."""
     return f"./imagesTr/AutoReg_{number}.nii.gz"
-
-
-def _make_folder(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise DataError(f"{folder}: folder: cannot be made: {error}") from error

@@ -172,7 +172,8 @@ def write_transform(registration: FileRegistration, path: str | Path) -> None:
     """Writes where each fixed voxel lies in the moving image; the name of the file says in which form.
 
     Raises:
-        InputError: for a name without a form, or if the file cannot be written.
+        InputError: for a name without a form.
+        StorageError: if the file cannot be written.
     """
     field = transform_of(registration)
     transforms.write_transform(Path(path), field, registration.moving_geometry, like=registration.fixed_path)

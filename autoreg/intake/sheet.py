@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from autoreg.data.dataset import Dataset
 from autoreg.data.entries import Entry
 from autoreg.data.nifti import read_image, read_labels, to_ras
-from autoreg.errors import DataError
+from autoreg.files import result_file
 
 _MOST, _COLUMNS = 40, 8
 _COLOURS = colormaps["tab20"]
@@ -41,11 +41,10 @@ def contact_sheet(dataset: Dataset) -> Figure:
 
 
 def save_sheet(dataset: Dataset, path: Path) -> Path:
-    """Writes the contact sheet as PNG. Raises DataError if it cannot be written."""
-    try:
-        contact_sheet(dataset).savefig(path, dpi=110)
-    except OSError as error:
-        raise DataError(f"{path}: file: cannot be written: {error.strerror}") from error
+    """Writes the contact sheet as PNG, whole or not at all. Raises StorageError if it cannot be written."""
+    sheet = contact_sheet(dataset)
+    with result_file(path) as file:
+        sheet.savefig(file, format="png", dpi=110)
     return path
 
 

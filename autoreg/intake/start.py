@@ -8,6 +8,7 @@ from typing import Any
 
 from autoreg.data.dataset import load_dataset
 from autoreg.errors import InputError
+from autoreg.files import result_file
 from autoreg.intake.describe import describe, label_names, modality_codes
 from autoreg.intake.draw import check_fractions, draw_splits
 from autoreg.intake.sheet import save_sheet
@@ -98,7 +99,12 @@ def _listed(lines: Sequence[str], most: int = 10) -> str:
 
 def _write(path: Path, text: str) -> None:
     try:
-        with path.open("x") as file:  # never over a file that came meanwhile
-            file.write(text)
+        path.touch(exist_ok=False)  # never over a file that came meanwhile
     except OSError as error:
         raise InputError(f"{path}: file: cannot be written: {error.strerror}") from error
+    try:
+        with result_file(path) as file:
+            file.write(text.encode())
+    except BaseException:
+        path.unlink(missing_ok=True)
+        raise

@@ -1,6 +1,6 @@
 """A trained model in one file: network, weights, and what is needed to use them; no search code."""
 
-import os
+import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from autoreg.errors import InputError
+from autoreg.files import whole_file
 from autoreg.networks import build_network
 
 FORMAT = 1
@@ -48,7 +49,7 @@ def save_model(
     common_affine: bool,
     terms: Sequence[Mapping[str, Any]] = (),
 ) -> None:
-    """Write model.pt, whole or not at all."""
+    """Write model.pt, whole or not at all. Raises StorageError."""
     content = {
         "format": FORMAT,
         "network": dict(description),
@@ -59,9 +60,10 @@ def save_model(
         "common_affine": common_affine,
         "terms": [dict(term) for term in terms],
     }
-    temporary = path.with_suffix(".tmp")
-    torch.save(content, temporary)
-    os.replace(temporary, path)
+    packed = io.BytesIO()  # torch's own writer ends the process on a full disk
+    torch.save(content, packed)
+    with whole_file(path) as file:
+        file.write(packed.getbuffer())
 
 
 def load_model(path: Path, *, device: torch.device | None = None) -> Model:

@@ -7,10 +7,11 @@ from typing import Any
 
 import pandas as pd
 
+from autoreg.files import result_file
 from autoreg.reporting.compare_page import TITLE, comparison_sections
 from autoreg.reporting.comparison import INITIAL, PHASES, Comparison
 from autoreg.reporting.documents import as_markdown
-from autoreg.reporting.figures import png_bytes, quality_against_cost
+from autoreg.reporting.figures import quality_against_cost, save_png
 from autoreg.reporting.html import write_report
 from autoreg.reporting.statistics import best_of_n, bootstrap_interval, holm, paired_test
 from autoreg.reporting.systems import System, read_systems
@@ -113,12 +114,15 @@ def _break_even(systems: Sequence[System]) -> pd.DataFrame:
 
 def _write(comparison: Comparison, systems: Sequence[System]) -> None:
     output = comparison.output
-    output.mkdir(parents=True, exist_ok=True)
-    comparison.table.to_csv(output / "compare.csv", index=False)
-    (output / "compare.md").write_text(_markdown(comparison), encoding="utf-8")
-    (output / "comparison.json").write_text(json.dumps(_as_json(comparison, systems), indent=2), encoding="utf-8")
-    curve = quality_against_cost(comparison.curves, comparison.points)
-    (output / "compare.png").write_bytes(png_bytes(curve, dpi=160))
+    texts = {
+        "compare.csv": comparison.table.to_csv(index=False),
+        "compare.md": _markdown(comparison),
+        "comparison.json": json.dumps(_as_json(comparison, systems), indent=2),
+    }
+    for name, text in texts.items():
+        with result_file(output / name) as file:
+            file.write(text.encode())
+    save_png(quality_against_cost(comparison.curves, comparison.points), output / "compare.png")
     write_report(output / "compare.html", title=TITLE, sections=comparison_sections(comparison, systems))
 
 

@@ -1,5 +1,6 @@
 """A trained network as a graph that needs no code of ours, in a folder laid out as MONAI's bundles are."""
 
+import io
 import json
 import shutil
 from collections.abc import Mapping, Sequence
@@ -11,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from autoreg.errors import AutoRegError, InputError
-from autoreg.files import whole_file
+from autoreg.files import result_file
 from autoreg.registration.model import Model, load_model
 from autoreg.search.run import read_result
 from autoreg.serving.card import model_card
@@ -32,7 +33,8 @@ def export_model(model_folder: Path, output: Path, *, shape: Sequence[int]) -> d
 
     Raises:
         InputError: no such model, a shape that does not suit it, or a folder that holds something.
-        AutoRegError: the graph differs from the network by more than 1e-3 voxels.
+        AutoRegError: the graph differs from the network by more than 1e-3 voxels; nothing is written.
+        StorageError: a file cannot be written; nothing is left.
     """
     model, shape = load_model(model_folder), tuple(shape)
     _check(model, shape, output)
@@ -42,18 +44,22 @@ def export_model(model_folder: Path, output: Path, *, shape: Sequence[int]) -> d
         # Called before it is traced: functions that remember results by shape must remember tensors, not their traces.
         expected = network(*other)
         program = torch.export.export(network, example)
-    models = output / "models"
-    models.mkdir(parents=True)
-    torch.export.save(program, models / "model.pt2")
+    packed = io.BytesIO()  # torch's own writer ends the process on a full disk
+    torch.export.save(program, packed)
     with torch.no_grad():
-        found = torch.export.load(models / "model.pt2").module()(*other)
+        packed.seek(0)
+        found = torch.export.load(packed).module()(*other)
     difference = float((found - expected).abs().max())
     if not difference <= TOLERANCE:
-        shutil.rmtree(output)
         raise AutoRegError(f"{output}: export: differs from the network by {difference:.3g} voxels; nothing was kept")
     source = model_folder if model_folder.is_dir() else model_folder.parent
-    shutil.copyfile(source / "model.pt", models / "model.pt")
-    _describe(model, source, output, shape, difference)
+    try:
+        _write(output / "models" / "model.pt2", packed.getbuffer())
+        _write(output / "models" / "model.pt", (source / "model.pt").read_bytes())
+        _describe(model, source, output, shape, difference)
+    except BaseException:
+        shutil.rmtree(output, ignore_errors=True)  # a part of a bundle is none, and would be in the way of the next
+        raise
     largest = float(expected.abs().max())
     return {
         "bundle": output,
@@ -90,13 +96,14 @@ def _pair(shape: tuple[int, ...], seed: int) -> tuple[Tensor, Tensor]:
 
 def _describe(model: Model, source: Path, output: Path, shape: tuple[int, ...], difference: float) -> None:
     result = read_result(source) if (source / "result.json").exists() else {}
-    for folder in ("configs", "docs"):
-        (output / folder).mkdir()
     metadata = _metadata(model, result, shape, difference)
-    with whole_file(output / "configs" / "metadata.json") as file:
-        file.write(json.dumps(metadata, indent=2).encode() + b"\n")
-    with whole_file(output / "docs" / "README.md") as file:
-        file.write(model_card(model, result, shape, difference).encode())
+    _write(output / "configs" / "metadata.json", json.dumps(metadata, indent=2).encode() + b"\n")
+    _write(output / "docs" / "README.md", model_card(model, result, shape, difference).encode())
+
+
+def _write(path: Path, content: bytes | memoryview) -> None:
+    with result_file(path) as file:
+        file.write(content)
 
 
 def _metadata(model: Model, result: Mapping[str, Any], shape: tuple[int, ...], difference: float) -> dict[str, Any]:

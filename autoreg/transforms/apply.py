@@ -9,6 +9,7 @@ import torch
 from autoreg.data.content import looks_like_labels
 from autoreg.data.nifti import read_geometry, read_image, read_labels, write_nifti
 from autoreg.errors import DataError, InputError
+from autoreg.files import result_file
 from autoreg.registration.score import warp_labels
 from autoreg.spatial import warp
 from autoreg.transforms.files import read_transform
@@ -36,6 +37,7 @@ def apply_file(
 
     Raises:
         InputError: if a file cannot be used, or does not fit to the others.
+        StorageError: if the result cannot be written.
     """
     transform = read_transform(transform_path)
     if path.suffix == ".csv":
@@ -65,10 +67,8 @@ def _apply_to_points(transform: Transform, path: Path, output: Path, reference: 
         moved = move_points(read_points(path), transform, moving)
     except DataError as error:
         raise DataError(str(error) if str(path) in str(error) else f"{path}: {error}") from error
-    try:
-        moved.to_csv(output, index=False)
-    except OSError as error:
-        raise InputError(f"{output}: file: cannot be written: {error}") from error
+    with result_file(output) as file:
+        file.write(moved.to_csv(index=False).encode())
     return {"written": output, "points": len(moved), "direction": "from the fixed to the moving image"}
 
 

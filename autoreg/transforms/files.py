@@ -16,6 +16,7 @@ import numpy as np
 
 from autoreg.data.nifti import read_vectors, write_nifti
 from autoreg.errors import DataError, InputError
+from autoreg.files import result_file
 from autoreg.transforms.transform import AffineTransform, FieldTransform, Geometry, displacement_of, field_of
 
 _NAMES = ".nii.gz, .nii, .h5, .fsl.nii.gz or .npz"
@@ -40,7 +41,8 @@ def write_transform(path: Path, field: FieldTransform, moving: Geometry, *, like
         like: the fixed file; a NIfTI field gets its header.
 
     Raises:
-        InputError: for another name, or if the file cannot be written.
+        InputError: for another name.
+        StorageError: if the file cannot be written; what was there is untouched.
     """
     check_name(path)
     if path.suffix == ".h5":
@@ -117,16 +119,15 @@ def _fsl_mm(geometry: Geometry, voxels: np.ndarray) -> np.ndarray:
 
 def _write_native(path: Path, field: FieldTransform, moving: Geometry) -> None:
     """displacement (d, *s) as everywhere in AutoReg, and both geometries."""
-    try:
+    displacement = displacement_of(field, field.geometry, moving)[0].numpy()
+    with result_file(path) as file:
         np.savez_compressed(
-            path,
-            displacement=displacement_of(field, field.geometry, moving)[0].numpy(),
+            file,  # type: ignore[arg-type]
+            displacement=displacement,
             fixed_affine=field.geometry.affine,
             moving_affine=moving.affine,
             moving_shape=np.array(moving.shape),
         )
-    except OSError as error:
-        raise DataError(f"{path}: file: cannot be written: {error.strerror}") from error
 
 
 def _read_native(path: Path) -> FieldTransform:

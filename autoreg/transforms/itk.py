@@ -1,13 +1,19 @@
 """Transforms in ITK's own files, and affine alignment by ITK, whose world is LPS+; the only module with SimpleITK."""
 
-from collections.abc import Sequence
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import SimpleITK as sitk
 
-from autoreg.errors import DataError
+from autoreg.errors import DataError, StorageError
+from autoreg.files import result_file
 from autoreg.transforms.transform import AffineTransform, FieldTransform, Geometry
 
 _TO_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
@@ -20,7 +26,8 @@ def write_field(path: Path, field: FieldTransform) -> None:
     """Writes a displacement field transform, double precision.
 
     Raises:
-        DataError: for slices that do not lie in the plane of the first two world axes, or if it cannot be written.
+        DataError: for slices that do not lie in the plane of the first two world axes.
+        StorageError: if it cannot be written.
     """
     vectors = field.vectors.astype(np.float64) @ _TO_LPS[:3, :3]
     dims = len(field.geometry.shape)
@@ -33,7 +40,7 @@ def write_affine(path: Path, transform: AffineTransform, *, dims: int = 3) -> No
     """Writes an affine transform of 3-D or, in the plane of the first two world axes, of 2-D images.
 
     Raises:
-        DataError: if the file cannot be written.
+        StorageError: if the file cannot be written.
     """
     _write(path, _affine_transform(transform.matrix, dims))
 
@@ -195,7 +202,28 @@ def _matrix(transform: sitk.Transform) -> np.ndarray:
 
 
 def _write(path: Path, transform: sitk.Transform) -> None:
+    """ITK writes by name only and says of a full disk that something failed: so elsewhere first, then to `path`."""
+    with result_file(path) as file, tempfile.TemporaryDirectory() as folder:
+        copy = Path(folder) / f"transform{path.suffix}"
+        try:
+            with _silent():
+                sitk.WriteTransform(transform, str(copy))
+        except RuntimeError as error:
+            where = tempfile.gettempdir()
+            raise StorageError(f"{path}: cannot be written: no room for a working copy of it in {where}") from error
+        with copy.open("rb") as content:
+            shutil.copyfileobj(content, file)
+
+
+@contextmanager
+def _silent() -> Iterator[None]:
+    """Without what HDF5 prints to standard error, past Python: pages for one error, which is raised all the same."""
+    sys.stderr.flush()
+    shown, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
     try:
-        sitk.WriteTransform(transform, str(path))
-    except RuntimeError as error:
-        raise DataError(f"{path}: file: cannot be written; is there such a folder, and room on the disk?") from error
+        yield
+    finally:
+        os.dup2(shown, 2)
+        os.close(shown)
+        os.close(nowhere)

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from autoreg.data.nifti import read_geometry, read_image, read_labels, write_nifti
-from autoreg.errors import DataError
+from autoreg.errors import DataError, InputError
 
 AFFINE = np.array([[0, -2, 0, 5], [3, 0, 0, -7], [0, 0, 4, 1], [0, 0, 0, 1]], float)
 SOLID = np.arange(24, dtype=np.float32).reshape(2, 3, 4)
@@ -143,9 +143,21 @@ def test_broken_files_are_one_line_with_file_and_field(tmp_path, name):
     assert str(caught.value).startswith(f"{path}: ") and "\n" not in str(caught.value)
 
 
-def test_unwritable_place_is_a_data_error(tmp_path):
-    with pytest.raises(DataError, match="cannot be written"):
-        write_nifti(tmp_path / "nowhere" / "a.nii", SOLID, AFFINE)
+def test_a_missing_folder_is_made(tmp_path):
+    write_nifti(tmp_path / "new" / "folder" / "a.nii", SOLID, AFFINE)
+    np.testing.assert_array_equal(read_image(tmp_path / "new" / "folder" / "a.nii")[0], SOLID)
+
+
+def test_a_folder_that_is_a_file_is_named(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match="file: expected a folder, got a file"):
+        write_nifti(tmp_path / "file" / "a.nii", SOLID, AFFINE)
+
+
+@pytest.mark.parametrize("name", ["a.png", "a", "a.nii.bz2"])
+def test_a_name_that_says_no_form_is_refused_with_the_known_endings(tmp_path, name):
+    with pytest.raises(InputError, match=r"expected one that ends in \.nii\.gz or \.nii"):
+        write_nifti(tmp_path / name, SOLID, AFFINE)
 
 
 @pytest.mark.parametrize("suffix", [".nii", ".nii.gz"])

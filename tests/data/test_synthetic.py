@@ -7,7 +7,7 @@ from autoreg.data.check import check_dataset
 from autoreg.data.dataset import load_dataset
 from autoreg.data.nifti import read_image, read_labels
 from autoreg.data.synthetic import CONTRASTS, LABEL_NAMES, make_phantoms, make_subject
-from autoreg.errors import DataError
+from autoreg.errors import DataError, InputError
 
 PLANE = (48, 48)
 
@@ -104,7 +104,7 @@ def test_arguments_are_checked(tmp_path, arguments, field):
         make_phantoms(tmp_path, **{"subjects": 6, "shape": (16, 16)} | arguments)
 
 
-def test_unwritable_folder(tmp_path):
+def test_a_file_in_the_folders_place_is_named(tmp_path):
     (tmp_path / "file").touch()
-    with pytest.raises(DataError, match="folder: cannot be written"):
+    with pytest.raises(InputError, match="file: expected a folder, got a file"):
         make_phantoms(tmp_path / "file", subjects=6, shape=(16, 16))

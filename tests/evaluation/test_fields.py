@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from autoreg.data.synthetic import make_subject
 from autoreg.data.volume import Volume
-from autoreg.errors import DataError
+from autoreg.errors import DataError, InputError
 from autoreg.evaluation.fields import number_keys, save_field, save_fields
 from autoreg.evaluation.pairs import evaluate_pairs
 from autoreg.networks import Registration
@@ -105,5 +105,5 @@ def test_components_come_last_in_axis_order(tmp_path: Path, dims: int, batched: 
 
 def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     (tmp_path / "taken").write_text("")
-    with pytest.raises(DataError, match="taken"):
+    with pytest.raises(InputError, match="taken: expected a folder, got a file"):
         save_field(tmp_path / "taken", torch.zeros(1, 2, 3, 3), AFFINE, "a", "b", {"a": "0001_0000", "b": "0002_0000"})

@@ -10,7 +10,7 @@ from autoreg.reporting.figures.boxes import dice_boxes, label_boxes
 from autoreg.reporting.figures.cost import cost_by_trials, cost_unit, front_figure, quality_against_cost
 from autoreg.reporting.figures.course import lambda_paths, training_curve
 from autoreg.reporting.figures.pair import deformation_grid, overlay
-from autoreg.reporting.figures.style import png_bytes
+from autoreg.reporting.figures.style import png_bytes, save_png
 
 __all__ = [
     "alpha_axes",
@@ -28,5 +28,6 @@ __all__ = [
     "overlay",
     "png_bytes",
     "quality_against_cost",
+    "save_png",
     "training_curve",
 ]

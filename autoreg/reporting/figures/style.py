@@ -2,9 +2,12 @@
 
 import io
 from itertools import cycle
+from pathlib import Path
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+
+from autoreg.files import result_file
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 LINES = ("-", "--", ":", "-.")
@@ -20,6 +23,13 @@ def png_bytes(figure: Figure, *, dpi: int = _DPI) -> bytes:
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=dpi)
     return buffer.getvalue()
+
+
+def save_png(figure: Figure, path: Path, *, dpi: int = 160) -> None:
+    """Write the figure as a PNG file, whole or not at all; a missing folder is made. Raises StorageError."""
+    content = png_bytes(figure, dpi=dpi)
+    with result_file(path) as file:
+        file.write(content)
 
 
 def new_figure(width: float, height: float) -> Figure:
