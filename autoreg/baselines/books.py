@@ -27,10 +27,15 @@ class Books:
     """Of the trials' own folders."""
     total: int
     """Trials of the study."""
+    rounds: int
+    """Of a trial that is not ended early."""
     record: Record
     ledger: Ledger
     tracker: Tracker
-    progress: Callable[[int, int], None]
+    progress: Callable[[int, int, Mapping[str, Any]], None]
+    """Called with rounds done, rounds of all trials, and what to say of them."""
+    _done: dict[int, int] = field(default_factory=dict)
+    """Rounds of the trials under way."""
     _runs: dict[int, Tracker] = field(default_factory=dict)
 
     def start(self, number: int, parameters: Mapping[str, Any]) -> None:
@@ -49,6 +54,8 @@ class Books:
         """A trial under way was scored."""
         self._runs[number].metrics({tracked_name("score"): score}, step=round_index)
         self._runs[number].flush()
+        self._done[number] = max(round_index, self._done.get(number, 0))
+        self._tell()
 
     def end(self, number: int, status: str, metrics: Mapping[str, float], *, round_index: int) -> None:
         """A trial came to its end, good or bad."""
@@ -61,12 +68,19 @@ class Books:
         row = self.record.rows[number]
         self.record.write(replace(row, status=status, metrics=metrics, device_seconds=seconds))
         share(self.folder)
-        self.progress(len(self.record.ended()), self.total)
+        self._done.pop(number, None)
+        self._tell()
 
     def mark_best(self, number: int) -> None:
         """Say on a trial's run that nothing was better."""
         run = self.tracker.child(f"trial {number}", run_id=self.record.rows[number].mlflow_run_id, tags={"best": "yes"})
         run.close(_RUN_STATUS[FINISHED])
+
+    def _tell(self) -> None:
+        """One ended early counts as whole: the bar is of what is left."""
+        ended, best = len(self.record.ended()), self.record.best()
+        said = {"trials_ended": ended, "trials": self.total} | ({"best_score": best.told} if best else {})
+        self.progress(ended * self.rounds + sum(self._done.values()), self.total * self.rounds, said)
 
     def _book(self, number: int) -> float:
         """Device-seconds of a trial from its own ledger, useful and wasted, now also in the study's."""

@@ -92,7 +92,7 @@ def run_trials(
     search: Callable[[], Searcher] | None,
     ledger: Ledger,
     tracker: Tracker,
-    progress: Callable[[int, int], None],
+    progress: Callable[[int, int, Mapping[str, Any]], None],
 ) -> None:
     """Run the trials that have not ended by the record, which then has all of them.
 
@@ -101,12 +101,12 @@ def run_trials(
         setup: passed to every trial.
         search: chooses parameters; None where all are listed.
         tracker: of the study; every trial becomes a nested run.
-        progress: called with ended and all trials.
+        progress: called with rounds done, rounds of all trials, and how it goes.
 
     Raises:
         WorkerError: Ray Tune ended before the trials did.
     """
-    books = Books(trials.trials_folder, trials.total, record, ledger, tracker, progress)
+    books = Books(trials.trials_folder, trials.total, trials.rounds, record, ledger, tracker, progress)
     if len(record.ended()) < trials.total:
         os.environ.update(_RAY_TUNE)
         connect(replace(trials.workers, count=trials.concurrent * max(trials.processes, 1), min=None, max=None))

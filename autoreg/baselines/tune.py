@@ -61,7 +61,7 @@ def run_study(
     study: Study,
     ledger: Ledger,
     tracker: Tracker,
-    progress: Callable[[int, int], None],
+    progress: Callable[[int, int, Mapping[str, Any]], None],
 ) -> Record:
     """Run the trials that the folder's record does not have yet; returns the record of all. As `run_trials`."""
     record = Record(study.folder / "trials.parquet", list(study.ranges))

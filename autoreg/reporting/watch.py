@@ -43,7 +43,7 @@ class Watch:
 
 
 def how_it_goes(row: Mapping[str, Any]) -> str:
-    """Dice, loss weights, device-hours and workers of a round, as far as the row has them, in a few words."""
+    """Dice, loss weights, device-hours and workers of a round, or trials, as far as the row has them, in a few words."""
     dice = next((row[name] for name in ("val_dice", "soft_dice") if name in row), None)
     weights = {name.removeprefix("lambda."): row[name] for name in row if name.startswith("lambda.")}
     parts = [
@@ -51,5 +51,7 @@ def how_it_goes(row: Mapping[str, Any]) -> str:
         "lambda " + ", ".join(f"{name} {value:.3g}" for name, value in weights.items()) if weights else "",
         f"{row['total_device_seconds'] / 3600:.3f} device-hours" if "total_device_seconds" in row else "",
         f"{int(row['workers'])} workers" if "workers" in row else "",
+        f"{row['trials_ended']} of {row['trials']} trials ended" if "trials" in row else "",
+        f"best score {row['best_score']:.3f}" if "best_score" in row else "",
     ]
     return "; ".join(part for part in parts if part)

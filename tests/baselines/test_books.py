@@ -8,12 +8,17 @@ from autoreg.tracking.ledger import Ledger
 from autoreg.tracking.tracker import MemoryTracker
 
 PARAMETERS = {"learning_rate": 0.01}
+ROUNDS = 4
 
 
-def open_books(folder: Path, seen: list[tuple[int, int]] | None = None) -> Books:
+def open_books(folder: Path, seen: list[tuple[int, int, int]] | None = None) -> Books:
     record = Record(folder / "trials.parquet", ["learning_rate"])
-    progress = (lambda done, total: None) if seen is None else (lambda done, total: seen.append((done, total)))
-    return Books(folder / "trials", 3, record, Ledger(folder / "cost.jsonl"), MemoryTracker("study"), progress)
+
+    def progress(done, total, said):
+        if seen is not None:
+            seen.append((done, total, said["trials_ended"]))
+
+    return Books(folder / "trials", 3, ROUNDS, record, Ledger(folder / "cost.jsonl"), MemoryTracker("study"), progress)
 
 
 def spend(folder: Path, number: int, useful: float, wasted: float) -> None:
@@ -22,7 +27,7 @@ def spend(folder: Path, number: int, useful: float, wasted: float) -> None:
 
 
 def test_a_trial_is_recorded_booked_and_tracked(tmp_path: Path) -> None:
-    seen: list[tuple[int, int]] = []
+    seen: list[tuple[int, int, int]] = []
     books = open_books(tmp_path, seen)
     spend(tmp_path, 0, useful=4.0, wasted=1.0)
 
@@ -38,7 +43,7 @@ def test_a_trial_is_recorded_booked_and_tracked(tmp_path: Path) -> None:
     assert run.history["cost/total_device_seconds"] == {4: 5.0}
     assert run.stored_params == {"learning_rate": "0.01"}
     assert run.stored_tags["trial"] == "0"
-    assert seen == [(1, 3)]
+    assert seen == [(2, 12, 0), (4, 12, 1)]
 
 
 @pytest.mark.parametrize(("status", "run_status"), [(FINISHED, "FINISHED"), (STOPPED, "KILLED"), (DIVERGED, "FAILED")])

@@ -62,7 +62,9 @@ def run(
         seed=0,
     )
     ledger, tracker = Ledger(folder / "cost.jsonl"), tracker or MemoryTracker()
-    return run_study(answer, setup, study=study, ledger=ledger, tracker=tracker, progress=lambda done, total: None)
+    return run_study(
+        answer, setup, study=study, ledger=ledger, tracker=tracker, progress=lambda done, total, said: None
+    )
 
 
 @pytest.fixture(scope="module")
