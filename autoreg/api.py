@@ -13,7 +13,7 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
-from autoreg import experiment, tuning
+from autoreg import experiment, registering, tuning
 from autoreg.choice import choose
 from autoreg.config import Config
 from autoreg.config import load_config as _load_config
@@ -276,7 +276,7 @@ def register_files(
         InputError: if a file cannot be used or a name says no form.
     """
     loaded = model if isinstance(model, Model) else load_model(model)
-    return experiment.register(
+    return registering.register(
         loaded,
         Path(fixed),
         Path(moving),

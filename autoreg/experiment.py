@@ -11,19 +11,16 @@ import torch
 from autoreg.begun import go_on_from
 from autoreg.choice import Choice, fit_dims, in_order, plain_network, write_choice
 from autoreg.config import Config, config_from_dict, load_space, read_yaml, write_yaml
-from autoreg.data.nifti import check_nifti_name
 from autoreg.data.splits import Roles
 from autoreg.errors import InputError
 from autoreg.evaluation.fields import save_fields
-from autoreg.evaluation.files import register_files, write_inverse, write_transform, write_warped, write_warped_labels
 from autoreg.evaluation.pairs import evaluate_pairs, summary, typical_pair
 from autoreg.files import make_folder, result_file
 from autoreg.finals import draw_front, play_off
-from autoreg.metrics import folds_percent
 from autoreg.networks import weight_count
 from autoreg.pictures import draw_history, draw_pair
 from autoreg.records import record_evaluation, refined_system, run_plan, track_comparison, track_evaluation
-from autoreg.registration.model import Model, load_model, save_model
+from autoreg.registration.model import load_model, save_model
 from autoreg.registration.refine import register_refined, unsupervised
 from autoreg.reporting.compare import compare_runs
 from autoreg.reporting.watch import Watch
@@ -37,7 +34,6 @@ from autoreg.search.training import TrainDriver
 from autoreg.serving.package import package_model
 from autoreg.setting import Setting, check_devices, open_pool, open_setting, search_spec, training_spec
 from autoreg.storage import Location
-from autoreg.transforms.files import check_name
 
 FIGURES_OF_WINNER = ("val_dice", "folds_percent", "sdlogj", "score")
 """So far as its training went, on the selection pairs: what result.json of a search reports."""
@@ -256,53 +252,6 @@ def evaluate(
     draw_pair(setting.volumes[shown[0]], setting.volumes[shown[1]], displacement, output)
     track_evaluation(folder, output, f"{split}-refined-{refine}" if refine else split, metrics)
     return output
-
-
-def register(
-    model: Path | Model,
-    fixed: Path,
-    moving: Path,
-    *,
-    warped: Path | None = None,
-    transform: Path | None = None,
-    inverse: Path | None = None,
-    labels: Path | None = None,
-    warped_labels: Path | None = None,
-    grid: str = "auto",
-    refine: int = 0,
-) -> dict[str, Any]:
-    """Register two files and write what was asked for, in the fixed image's geometry; returns what to tell.
-
-    `refine` steps of instance optimisation follow the network.
-
-    Raises:
-        InputError: no such model, or a file that cannot be used.
-    """
-    for path in filter(None, (transform, inverse)):
-        check_name(path)
-    for path in filter(None, (warped, warped_labels)):
-        check_nifti_name(path)
-    model = model if isinstance(model, Model) else load_model(model, device=_device())
-    registration = register_files(model, fixed, moving, grid=grid, refine=refine, device=_device())  # type: ignore[arg-type]
-    told: dict[str, Any] = {}
-    if warped:
-        write_warped(registration, warped)
-        told["warped"] = warped
-    if labels and warped_labels:
-        write_warped_labels(registration, labels, warped_labels)
-        told["warped labels"] = warped_labels
-    if transform:
-        write_transform(registration, transform)
-        told["transform"] = transform
-    if inverse:
-        error = write_inverse(registration, inverse)
-        told["inverse"] = inverse
-        if error.size:
-            told["inverse error"] = f"{error.mean():.3g} mm, at most {error.max():.3g} mm"
-    return told | {
-        "folds percent": round(folds_percent(registration.displacement), 4),
-        "seconds": round(registration.seconds, 2),
-    }
 
 
 def compare(runs: list[Path], *, output: Path | None = None) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 import torch
 
-from autoreg import experiment
+from autoreg import registering
 from autoreg.errors import AutoRegError, DataError, InputError
 from autoreg.files import make_folder, result_file
 from autoreg.registration.model import load_model
@@ -26,7 +26,7 @@ def register_many(
     Args:
         pairs: CSV with the columns fixed and moving, and if wanted labels (of the moving image) and name (of the
             pair's folder; without it MOVING_to_FIXED). Paths count from the table's folder.
-        results: what to write, as `experiment.register` takes it; paths are names in a pair's folder.
+        results: what to write, as `registering.register` takes it; paths are names in a pair's folder.
 
     Returns:
         What to tell.
@@ -40,7 +40,7 @@ def register_many(
     rows: list[dict[str, Any]] = []
     for row in table.to_dict("records"):
         try:
-            told = experiment.register(model, **_paths(row, pairs.parent, output / row["name"], results))
+            told = registering.register(model, **_paths(row, pairs.parent, output / row["name"], results))
             rows.append({"name": row["name"], **told, "error": None})
         except AutoRegError as error:
             rows.append({"name": row["name"], "error": " ".join(str(error).split())})
@@ -55,7 +55,7 @@ def register_many(
 
 
 def _paths(row: dict[str, Any], root: Path, folder: Path, results: dict[str, Any]) -> dict[str, Any]:
-    """Arguments of `experiment.register`; makes the folder."""
+    """Arguments of `registering.register`; makes the folder."""
     make_folder(folder)
     labels = root / row["labels"] if row["labels"] else None
     return {

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 import torch
 
-from autoreg import experiment
+from autoreg import experiment, registering
 from autoreg.choice import choose
 from autoreg.cli.train import NETWORKS as NAMES_IN_HELP
 from autoreg.config import Config, config_from_dict, read_yaml
@@ -66,7 +66,7 @@ def test_a_network_trains_evaluates_and_registers(name: str, dataset: Path, tmp_
     assert figures["folds_percent"] < 1  # but four steps from the identity
 
     fixed, moving = sorted((dataset.parent / "images").glob("*.nii.gz"))[:2]
-    told = experiment.register(folder, fixed, moving, warped=tmp_path / "warped.nii.gz")
+    told = registering.register(folder, fixed, moving, warped=tmp_path / "warped.nii.gz")
     assert (tmp_path / "warped.nii.gz").exists()
     assert told["folds percent"] < 1
 

@@ -62,9 +62,17 @@ def register(
         raise InputError("register: --labels and --warped-labels belong together, got one of them")
     if not any(options[name] for name in _RESULTS):
         raise InputError("register: expected something to write, such as --warped or --transform, got nothing")
-    from autoreg import experiment
+    from autoreg import registering
 
-    announce(experiment.register(model, fixed, moving, **options))
+    _tell(registering.register(model, fixed, moving, **options))
+
+
+def _tell(told: dict[str, Any]) -> None:
+    """What was written, and on standard error what looks wrong."""
+    note = told.pop("note", None)
+    announce(told)
+    if note:
+        click.echo(f"{'note:':<14} {note}", err=True)
 
 
 def _register_many(model: Path, pairs: Path, output: Path, quiet: bool, options: dict[str, Any]) -> None:
@@ -96,7 +104,7 @@ def apply(transform: Path, file: Path, output: Path, reference: Path | None, lab
     """
     from autoreg.transforms.apply import apply_file
 
-    announce(apply_file(transform, file, output, reference=reference, labels=labels))
+    _tell(apply_file(transform, file, output, reference=reference, labels=labels))
 
 
 COMMANDS = (register, apply)

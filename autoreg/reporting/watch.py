@@ -43,7 +43,7 @@ class Watch:
 
 
 def how_it_goes(row: Mapping[str, Any]) -> str:
-    """Dice, loss weights, device-hours and workers of a round, or trials, as far as the row has them, in a few words."""
+    """Dice, loss weights, device-hours, workers, trials: as far as the row has them, in a few words."""
     dice = next((row[name] for name in ("val_dice", "soft_dice") if name in row), None)
     weights = {name.removeprefix("lambda."): row[name] for name in row if name.startswith("lambda.")}
     parts = [
