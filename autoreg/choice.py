@@ -7,6 +7,7 @@ from typing import Any
 
 from autoreg.config import Config, load_space, read_yaml, write_yaml
 from autoreg.errors import InputError, SearchSpaceError
+from autoreg.mirror import known_as
 from autoreg.networks import NETWORKS, Genotype, check_network
 from autoreg.registration.space import SearchSpace
 from autoreg.search.run import read_result
@@ -50,6 +51,7 @@ def choose(
         raise InputError(f"train: expected one of --search, --genotype, --network, got {', '.join(given) or 'none'}")
     source, begun = None, None
     if search_folder:
+        check_search(search_folder)
         source = read_result(search_folder)
         begun = _begun(search_folder, source)
         if source.get("network") in NETWORKS:
@@ -70,6 +72,13 @@ def choose(
         check_network(network, "--network")
         described = space.named_network(str(network))
     return Choice(described, weights, source, begun)
+
+
+def check_search(folder: Path) -> None:
+    """Raises InputError when there is no run in the folder: before its configuration is read."""
+    if not (folder / "result.json").exists():
+        got = "a folder without result.json" if folder.is_dir() else "no folder of this name"
+        raise InputError(f"{known_as(folder)}: expected the folder of a search, got {got}")
 
 
 def _begun(search_folder: Path, result: Mapping[str, Any]) -> Path | None:

@@ -22,9 +22,12 @@ def load_extensions(paths: Iterable[str | Path]) -> None:
     Raises:
         InputError: a file cannot be read, or fails; names it and the cause.
     """
-    for path in (Path(p).resolve() for p in paths):
+    for given in paths:
+        path = Path(given).resolve()
         if str(path) in _loaded:
             continue
+        if not path.is_file():
+            raise InputError(f"{given}: expected a Python file, got {'a folder' if path.is_dir() else 'none'}")
         spec = importlib.util.spec_from_file_location(f"{_PREFIX}{len(_loaded)}_{path.stem}", path)
         if spec is None or spec.loader is None:
             raise InputError(f"{path}: expected a Python file (.py) with an extension")

@@ -50,18 +50,19 @@ def check(dataset: Location, overrides: tuple[str, ...]) -> None:
       autoreg data check s3://bucket/hippocampus/dataset.json
     """
     from autoreg.config import load_config
-    from autoreg.data.check import check_dataset, summarise
+    from autoreg.data.check import inspect_dataset, summarise
     from autoreg.data.dataset import load_dataset
     from autoreg.data.fetched import local_dataset
 
     config = load_config(None, overrides)
     path = local_dataset(dataset)
-    problems = check_dataset(path, config.data)
-    for problem in problems:
-        click.echo(problem, err=True)
-    if problems:
-        raise InputError(f"{dataset}: {len(problems)} problems")
-    announce({**summarise(load_dataset(path, config.data)), "problems": "none"})
+    found = inspect_dataset(path, config.data)
+    for line in (*found.problems, *(f"warning: {warning}" for warning in found.warnings)):
+        click.echo(line, err=True)
+    if found.problems:
+        raise InputError(f"{dataset}: {len(found.problems)} problem{'s' if len(found.problems) > 1 else ''}")
+    warnings = {"warnings": len(found.warnings)} if found.warnings else {}
+    announce({**summarise(load_dataset(path, config.data)), "problems": "none", **warnings})
 
 
 @data.command()

@@ -37,7 +37,10 @@ def train(config: Path | None, search_folder: Location | None, **options: Any) -
     if search_folder is None:
         return _train(config=config, search_folder=None, **options)
     options["output"] = options["output"] or inside(search_folder, "train")
+    from autoreg.choice import check_search
+
     with working_folder(search_folder, write=False) as folder:
+        check_search(folder)
         _train(config=config or folder / "config.yaml", search_folder=folder, **options)
 
 

@@ -1,11 +1,14 @@
 """Everything that is wrong with a dataset, and a short look at what it holds."""
 
 from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from autoreg.data.content import note_on_image
 from autoreg.data.dataset import DEFAULTS, SPLITS, DataConfig, Dataset, read_dataset
 from autoreg.data.entries import Entry
 from autoreg.data.nifti import read_geometry, read_image, read_labels
@@ -13,27 +16,44 @@ from autoreg.data.splits import ROLES, split_roles
 from autoreg.errors import DataError
 
 _AFFINE_TOLERANCE = 1e-3
+_MOST_NUMBERS = 5
+
+
+@dataclass
+class Findings:
+    """What was found in a dataset, one line each.
+
+    Attributes:
+        problems: for which it cannot be used, with file and field.
+        warnings: what looks wrong, and is allowed.
+    """
+
+    problems: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
 
 
 def check_dataset(path: str | Path, config: DataConfig = DEFAULTS) -> list[str]:
-    """Every problem of a dataset, one line each with file and field; empty if it can be used.
+    """Every problem of a dataset, one line each with file and field; empty if it can be used."""
+    return inspect_dataset(path, config).problems
 
-    Opens each file once.
-    """
+
+def inspect_dataset(path: str | Path, config: DataConfig = DEFAULTS) -> Findings:
+    """Every problem of a dataset, and what looks like one. Opens each file once."""
     try:
         dataset, problems = read_dataset(path, config)
     except DataError as error:
-        return [str(error)]
+        return Findings([str(error)])
     shapes: dict[Path, tuple[int, ...]] = {}
+    found = Findings(problems)
     for entry in dataset.entries.values():
-        problems += _check_entry(entry, dataset.label_names, shapes)
+        _check_entry(entry, dataset.label_names, shapes, found)
     usual = Counter(shapes.values()).most_common(1)
-    problems += [
+    found.problems += [
         f"{file}: shape: expected {usual[0][0]} as most volumes here, got {shape}"
         for file, shape in shapes.items()
         if shape != usual[0][0]
     ]
-    return problems
+    return found
 
 
 def summarise(dataset: Dataset) -> dict[str, Any]:
@@ -66,32 +86,40 @@ def summarise(dataset: Dataset) -> dict[str, Any]:
     }
 
 
-def _check_entry(entry: Entry, names: dict[int, str], shapes: dict[Path, tuple[int, ...]]) -> list[str]:
-    """Problems of one scan; its shape goes into `shapes`."""
-    problems = []
+def _check_entry(entry: Entry, names: dict[int, str], shapes: dict[Path, tuple[int, ...]], found: Findings) -> None:
+    """Adds what is wrong with one scan to `found`, and its shape to `shapes`."""
+    problems = found.problems
     image = affine = None
     try:
         image, affine = read_image(entry.image_path)
         shapes[entry.image_path] = image.shape
         if image.min() == image.max():
             problems.append(f"{entry.image_path}: intensities: expected at least two values, got {image.max():g} only")
+        if note := note_on_image(entry.image_path, image):
+            found.warnings.append(note)
     except DataError as error:
         problems.append(str(error))
     if entry.label_path is None:
-        return problems
+        return
     try:
         labels, label_affine = read_labels(entry.label_path)
     except DataError as error:
-        return [*problems, str(error)]
+        problems.append(str(error))
+        return
     unnamed = sorted(set(np.unique(labels).tolist()) - names.keys() - {0})
     if unnamed:
-        problems.append(f"{entry.label_path}: labels: expected numbers named in dataset.json, got {unnamed}")
+        problems.append(f"{entry.label_path}: labels: expected numbers named in dataset.json, got {_some(unnamed)}")
     if image is not None and labels.shape != image.shape:
         problems.append(f"{entry.label_path}: shape: expected the image's {image.shape}, got {labels.shape}")
     if affine is not None and not np.allclose(label_affine, affine, rtol=0, atol=_AFFINE_TOLERANCE):
         largest = np.abs(label_affine - affine).max()
         problems.append(f"{entry.label_path}: affine: expected the image's, got a difference of {largest:.3g}")
-    return problems
+
+
+def _some(numbers: Sequence[int]) -> str:
+    """The first few numbers, and how many there are."""
+    more = f", ... ({len(numbers)} in all)" if len(numbers) > _MOST_NUMBERS else ""
+    return ", ".join(map(str, numbers[:_MOST_NUMBERS])) + more
 
 
 def _rounded_spacing(shape: tuple[int, ...], affine: np.ndarray) -> tuple[float, ...]:

@@ -1,10 +1,23 @@
 """What the voxels of a file tell about it."""
 
+from pathlib import Path
+
 import numpy as np
 
 # Share of neighbours with the same number. Brain, hippocampus, fetal and mouse scans stored as 8-bit numbers have
 # at most 0.08, their label maps at least 0.69, and phantoms of 14 voxels still 0.31.
 _ALIKE = 0.25
+
+
+def note_on_image(path: str | Path, values: np.ndarray) -> str | None:
+    """A note for whoever gave a label map as an image. No error: images of two values exist."""
+    return f"{path} looks like a label map, not like an image" if looks_like_labels(values) else None
+
+
+def note_on_labels(path: str | Path, values: np.ndarray) -> str | None:
+    """A note for whoever gave an image as a label map."""
+    constant = values.min() == values.max()  # a label map may be empty
+    return None if constant or looks_like_labels(values) else f"{path} looks like an image, not like a label map"
 
 
 def looks_like_labels(values: np.ndarray) -> bool:

@@ -184,7 +184,8 @@ def load_dataset(path: str | Path, config: DataConfig = DEFAULTS) -> Dataset:
     """
     dataset, problems = read_dataset(path, config)
     if problems:
-        more = f" (and {len(problems) - 1} more problems)" if len(problems) > 1 else ""
+        rest = len(problems) - 1
+        more = f" (and {rest} more problem{'s' if rest > 1 else ''})" if rest else ""
         raise DataError(problems[0] + more)
     return dataset
 

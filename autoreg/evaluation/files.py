@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from autoreg.data.content import note_on_image, note_on_labels
 from autoreg.data.dataset import DataConfig
 from autoreg.data.nifti import read_image, read_labels, write_nifti
 from autoreg.data.prepare import normalise
@@ -44,6 +45,7 @@ class FileRegistration:
         grid: what matched the two before the network: "headers" or "voxels".
         seconds: resampling, padding, network and refinement; no file, no preparation.
         moving_path: the file whose geometry the inverse gets.
+        notes: what looks wrong with the files, and is allowed.
     """
 
     displacement: Displacement
@@ -54,6 +56,7 @@ class FileRegistration:
     grid: Literal["headers", "voxels"]
     seconds: float
     moving_path: Path
+    notes: tuple[str, ...] = ()
 
     @property
     def fixed_geometry(self) -> Geometry:
@@ -119,7 +122,18 @@ def register_files(
         raise DataError(
             f"{moving_path}: affine: expected an image that meets {fixed_path} in the world, got one outside"
         )
-    return FileRegistration(displacement, fixed_path, fixed_affine, moving, moving_affine, grid, seconds, moving_path)
+    notes = (note_on_image(fixed_path, fixed), note_on_image(moving_path, moving))
+    return FileRegistration(
+        displacement,
+        fixed_path,
+        fixed_affine,
+        moving,
+        moving_affine,
+        grid,
+        seconds,
+        moving_path,
+        notes=tuple(note for note in notes if note),
+    )
 
 
 def register_arrays(model: Model, fixed: np.ndarray, moving: np.ndarray, *, refine: int = 0) -> Displacement:
@@ -152,8 +166,11 @@ def write_warped(registration: FileRegistration, path: str | Path) -> None:
     _write(registration, path, warp(moving, registration.displacement)[0, 0].numpy())
 
 
-def write_warped_labels(registration: FileRegistration, labels_path: str | Path, path: str | Path) -> None:
+def write_warped_labels(registration: FileRegistration, labels_path: str | Path, path: str | Path) -> str | None:
     """Writes a label map of the moving file, nearest neighbour, as int16 with the fixed file's geometry.
+
+    Returns:
+        A note if the label map does not look like one.
 
     Raises:
         DataError: if the label map cannot be read, or is not on the moving file's grid.
@@ -166,6 +183,7 @@ def write_warped_labels(registration: FileRegistration, labels_path: str | Path,
     if registration.grid == "headers" and difference > _TOLERANCE:
         raise DataError(f"{labels_path}: affine: expected the moving image's, got a difference of {difference:.3g}")
     _write(registration, path, warp_labels(labels, registration.displacement))
+    return note_on_labels(labels_path, labels)
 
 
 def write_transform(registration: FileRegistration, path: str | Path) -> None:

@@ -3,6 +3,7 @@
 import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +53,7 @@ def save_model(
     """Write model.pt, whole or not at all. Raises StorageError."""
     content = {
         "format": FORMAT,
+        "version": _version(),
         "network": dict(description),
         "weights": dict(weights),
         "data": dict(data),
@@ -80,9 +82,11 @@ def load_model(path: Path, *, device: torch.device | None = None) -> Model:
         content = torch.load(file, weights_only=True, map_location=device or "cpu")
     except Exception as error:  # torch reports a torn or foreign file by many kinds of exception
         raise InputError(f"{file}: not a readable model file ({type(error).__name__})") from error
-    found = content.get("format") if isinstance(content, dict) else None
-    if found != FORMAT:
-        raise InputError(f"{file}: format: expected {FORMAT}, got {found}")
+    if not isinstance(content, dict) or ("network" not in content and content.get("format") in (None, FORMAT)):
+        raise InputError(f"{file}: no model of AutoReg; expected a model.pt written by autoreg train")
+    if content.get("format") != FORMAT:
+        got = f"{content.get('format')}, written by {_writer(content)}"
+        raise InputError(f"{file}: format: expected {FORMAT}, got {got}; train again, or use the version that wrote it")
     missing = [key for key in KEYS if key not in content]
     if missing:
         raise InputError(f"{file}: missing {', '.join(missing)}")
@@ -103,3 +107,14 @@ def load_model(path: Path, *, device: torch.device | None = None) -> Model:
         common_affine=bool(content["common_affine"]),
         terms=content.get("terms", ()),
     )
+
+
+def _version() -> str:
+    try:
+        return metadata.version("autoreg")
+    except metadata.PackageNotFoundError:  # a checkout that is not installed
+        return "unknown"
+
+
+def _writer(content: Mapping[str, Any]) -> str:
+    return f"AutoReg {content['version']}" if "version" in content else "another version of AutoReg"

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from autoreg.data.content import looks_like_labels
+from autoreg.data.content import note_on_image, note_on_labels
 from autoreg.data.nifti import read_geometry, read_image, read_labels, write_nifti
 from autoreg.errors import DataError, InputError
 from autoreg.files import result_file
@@ -55,10 +55,11 @@ def apply_file(
     if values.any() and not seen.any():
         raise DataError(f"{path}: affine: expected an image that meets the reference in the world, got one outside")
     write_nifti(output, seen, fixed.affine, like=reference)
+    note = note_on_labels(path, values) if labels else note_on_image(path, values)
+    if note and not labels:
+        note += "; --labels takes the nearest voxel instead of mixing numbers"
     told = {"written": output, "interpolation": "nearest" if labels else "linear"}
-    if not labels and looks_like_labels(values):
-        told["note"] = f"{path.name} looks like a label map; --labels takes the nearest voxel instead of mixing numbers"
-    return told
+    return told | ({"note": note} if note else {})
 
 
 def _apply_to_points(transform: Transform, path: Path, output: Path, reference: Path | None) -> dict[str, Any]:

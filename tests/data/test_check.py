@@ -30,7 +30,7 @@ def test_every_problem_is_found_at_once(write_dataset, tmp_path):
         f"{images}/s2.nii.gz: voxels:",
         f"{images}/s3.nii.gz: intensities:",
         f"{labels}/s4.nii.gz: shape: expected the image's (2, 3, 3), got (2, 3, 4)",
-        f"{labels}/s5.nii.gz: labels: expected numbers named in dataset.json, got [9]",
+        f"{labels}/s5.nii.gz: labels: expected numbers named in dataset.json, got 9",
         f"{labels}/s5.nii.gz: affine: expected the image's, got a difference of 0.01",
         f"{labels}/s6.nii.gz: labels: expected numbers from 0 to 32767",
         f"{images}/s4.nii.gz: shape: expected (2, 3, 4) as most volumes here, got (2, 3, 3)",

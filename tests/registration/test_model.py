@@ -95,9 +95,20 @@ def test_torn_files(tmp_path: Path, kept: int) -> None:
 def test_missing_and_foreign_files(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"model\.pt: no such model"):
         load_model(tmp_path)
-    for content, got in (({"format": 2}, "2"), ({}, "None"), (torch.zeros(2), "None")):
+    for content in ({}, torch.zeros(2), {"format": 1, "round": 3}):  # the last one is much like a checkpoint
         write(tmp_path / "model.pt", content)
-        with pytest.raises(InputError, match=f"format: expected 1, got {got}"):
+        with pytest.raises(
+            InputError, match=r"model\.pt: no model of AutoReg; expected a model\.pt written by autoreg"
+        ):
+            load_model(tmp_path)
+    cure = "train again, or use the version that wrote it"
+    for content, got in (
+        ({"format": 99, "version": "7.1.0"}, "99, written by AutoReg 7.1.0"),
+        ({"format": 99}, "99, written by another version of AutoReg"),
+        ({"network": GENOTYPE}, "None, written by another version of AutoReg"),
+    ):
+        write(tmp_path / "model.pt", content)
+        with pytest.raises(InputError, match=rf"model\.pt: format: expected 1, got {got}; {cure}"):
             load_model(tmp_path)
     write(tmp_path / "model.pt", {"format": 1, "network": GENOTYPE})
     with pytest.raises(InputError, match=r"model\.pt: missing weights, data"):

@@ -59,7 +59,7 @@ def test_labels_take_the_nearest_voxel(registered: FileRegistration, tmp_path: P
     assert again.get_data_dtype() == np.int16
     assert (again.get_fdata() != first.get_fdata()).mean() < 2e-3
     told = apply_file(tmp_path / "t.npz", labels, tmp_path / "mixed.nii.gz")
-    assert "looks like a label map; --labels" in told["note"]
+    assert "looks like a label map, not like an image; --labels" in told["note"]
 
 
 def test_an_affine_map_needs_a_reference(registered: FileRegistration, tmp_path: Path) -> None:
