@@ -11,6 +11,7 @@ import torch
 from autoreg.begun import go_on_from
 from autoreg.choice import Choice, fit_dims, in_order, plain_network, write_choice
 from autoreg.config import Config, config_from_dict, load_space, read_yaml, write_yaml
+from autoreg.data.landmarks import pair_landmarks
 from autoreg.data.splits import Roles
 from autoreg.errors import InputError
 from autoreg.evaluation.fields import save_fields
@@ -232,6 +233,7 @@ def evaluate(
         raise InputError(f"{setting.dataset.path}: {split}: expected pairs or subjects in this split, got none")
     output = output or (refined_system(folder, refine) if refine else folder) / split
     make_folder(output)
+    points = pair_landmarks(setting.dataset, pairs)
     frame = evaluate_pairs(
         model,
         setting.volumes,
@@ -239,6 +241,7 @@ def evaluate(
         label_numbers=tuple(setting.labels),
         device=_device(),
         refine=refine,
+        points=points,
         progress=(watch or Watch()).counter("evaluate"),
     )
     with result_file(output / "pairs.parquet") as file:

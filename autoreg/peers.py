@@ -10,6 +10,7 @@ import torch
 
 from autoreg.classical import Register, open_peer
 from autoreg.config import Config, write_yaml
+from autoreg.data.landmarks import pair_landmarks
 from autoreg.errors import AutoRegError, InputError
 from autoreg.evaluation.pairs import Pair, score_pairs, summary
 from autoreg.files import whole_file
@@ -116,13 +117,14 @@ def _score(
     """The rows of all pairs; the file holds those that are done, after every pair."""
     scores.parent.mkdir(parents=True, exist_ok=True)
     ledger, threads = run.journal.ledger, run.plan.config["workers"]["threads"]
+    points, labels = pair_landmarks(setting.dataset, pairs), tuple(setting.labels)
     frames: list[pd.DataFrame] = []
     for done, pair in enumerate(pairs):
         frame = kept.get(pair)
         if frame is None:
             key = " ".join(pair)
             ledger.begin(PHASE, key, threads)
-            frame = score_pairs(register, setting.volumes, [pair], label_numbers=tuple(setting.labels))
+            frame = score_pairs(register, setting.volumes, [pair], label_numbers=labels, points=points)
             ledger.add(PHASE, "cpu", float(frame["seconds"].iloc[0]) * threads, key=key)
         frames.append(frame)
         _write(pd.concat(frames, ignore_index=True), scores)

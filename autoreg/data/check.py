@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 
 from autoreg.data.content import note_on_image
-from autoreg.data.dataset import DEFAULTS, SPLITS, DataConfig, Dataset, read_dataset
+from autoreg.data.dataset import DEFAULTS, SPLITS, DataConfig, Dataset, Split, read_dataset
 from autoreg.data.entries import Entry
+from autoreg.data.landmarks import pair_landmarks, read_landmarks
 from autoreg.data.nifti import read_geometry, read_image, read_labels
 from autoreg.data.splits import ROLES, split_roles
 from autoreg.errors import DataError
@@ -47,6 +48,7 @@ def inspect_dataset(path: str | Path, config: DataConfig = DEFAULTS) -> Findings
     found = Findings(problems)
     for entry in dataset.entries.values():
         _check_entry(entry, dataset.label_names, shapes, found)
+    found.problems += _check_points(dataset)
     usual = Counter(shapes.values()).most_common(1)
     found.problems += [
         f"{file}: shape: expected {usual[0][0]} as most volumes here, got {shape}"
@@ -114,6 +116,30 @@ def _check_entry(entry: Entry, names: dict[int, str], shapes: dict[Path, tuple[i
     if affine is not None and not np.allclose(label_affine, affine, rtol=0, atol=_AFFINE_TOLERANCE):
         largest = np.abs(label_affine - affine).max()
         problems.append(f"{entry.label_path}: affine: expected the image's, got a difference of {largest:.3g}")
+
+
+def _check_points(dataset: Dataset) -> list[str]:
+    """One line for each table of landmarks that cannot be read, else for the first pair whose tables do not match."""
+    problems = []
+    for path in dataset.points.values():
+        try:
+            read_landmarks(path)
+        except DataError as error:
+            problems.append(str(error))
+    if problems or not dataset.points:
+        return problems
+    try:
+        pair_landmarks(dataset, [pair for split in SPLITS for pair in _pairs(dataset, split)])
+    except DataError as error:
+        problems.append(str(error))
+    return problems
+
+
+def _pairs(dataset: Dataset, split: Split) -> list[tuple[str, str]]:
+    try:
+        return dataset.pairs(split)
+    except DataError:  # what is wrong with the pairs was said before
+        return []
 
 
 def _some(numbers: Sequence[int]) -> str:

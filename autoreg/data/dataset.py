@@ -4,6 +4,7 @@ import hashlib
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from dataclasses import field as _field
 from functools import cached_property
 from itertools import permutations
 from pathlib import Path
@@ -68,6 +69,7 @@ class Dataset:
         pair_lists: the lists of (fixed, moving) keys that dataset.json gives, by name.
         roles: subject ids by role, if dataset.json gives them.
         config: the settings it was loaded with.
+        points: table of landmarks by key, where there is one.
     """
 
     path: Path
@@ -81,6 +83,7 @@ class Dataset:
     pair_lists: dict[str, Pairs]
     roles: dict[str, tuple[str, ...]]
     config: DataConfig
+    points: dict[str, Path] = _field(default_factory=dict)
 
     @property
     def root(self) -> Path:
@@ -105,7 +108,7 @@ class Dataset:
         """SHA-256 over dataset.json and path, size and content of every file."""
         digest = hashlib.sha256(_content_hash(self.path))
         for _, entry in sorted(self.entries.items()):
-            for path in filter(None, (entry.image_path, entry.label_path)):
+            for path in filter(None, (entry.image_path, entry.label_path, self.points.get(entry.key))):
                 name = Path(os.path.relpath(path, self.root)).as_posix()
                 digest.update(f"\0{name}\0{path.stat().st_size}\0".encode() + _content_hash(path))
         return digest.hexdigest()
@@ -213,6 +216,7 @@ def read_dataset(path: str | Path, config: DataConfig = DEFAULTS) -> tuple[Datas
         pair_lists={field: description.pairs(field) for field in _pair_fields(description, config)},
         roles=description.roles(),
         config=config,
+        points=_points(description, entries, config),
     )
     _check_splits(description, dataset)
     _check_pairs(description, dataset)
@@ -242,6 +246,27 @@ def _people(description: Description, subjects: set[str]) -> dict[str, str]:
         joined = {people[subject] for subject in group & subjects}
         people |= {subject: min(joined) for subject, person in people.items() if person in joined}
     return people
+
+
+def _points(description: Description, entries: dict[str, Entry], config: DataConfig) -> dict[str, Path]:
+    """Tables of landmarks by key: existing files inside the dataset's folder."""
+    root, good = description.path.parent, {}
+    for key, name in description.paths("points").items():
+        where, path = f"points.{key}", root / name
+        try:
+            inside = path.resolve().is_relative_to(root.resolve())
+            exists = path.is_file()
+        except (OSError, ValueError, RuntimeError):  # a loop of links, a null character
+            inside = exists = False
+        if key not in entries:
+            description.note("points", "file stems of this dataset", key)
+        elif not inside and not config.allow_outside:
+            description.note(where, "a path inside the dataset's folder (or allow_outside)", name)
+        elif not exists:
+            description.note(where, "an existing file", name)
+        else:
+            good[key] = path
+    return good
 
 
 def _check_splits(description: Description, dataset: Dataset) -> None:

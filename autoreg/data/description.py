@@ -91,6 +91,16 @@ class Description:
                 self.note(field, "numbers with names", {number: name})
         return good
 
+    def paths(self, field: str) -> dict[str, str]:
+        """Paths of files by key, as in {"s01": "points/s01.csv"}."""
+        good = {}
+        for key, path in self._object(field).items():
+            if isinstance(path, str):
+                good[key] = path
+            else:
+                self.note(f"{field}.{key}", "a path", path)
+        return good
+
     def people(self) -> dict[str, str]:
         """Person by subject id, from `subjects`."""
         good = {}

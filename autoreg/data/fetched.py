@@ -5,7 +5,7 @@ import re
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from autoreg.data.description import Description, Listed
+from autoreg.data.description import Description
 from autoreg.data.entries import EXPLICIT
 from autoreg.errors import DataError
 from autoreg.files import in_turn, whole_file
@@ -55,7 +55,13 @@ def local_dataset(place: Location) -> Path:
 def _wanted(description: Description, store: Store) -> dict[str, Info]:
     """Those files of the store that belong to the data set, with names that stay in its folder."""
     listed = {subject for split in EXPLICIT for subject in description.ids(split)}
-    explicit = [name for field in EXPLICIT.values() for given in description.files(field) for name in _named(given)]
+    explicit = [
+        name
+        for field in EXPLICIT.values()
+        for given in description.files(field)
+        for name in _named(given.image, given.label)
+    ]
+    explicit += _named(*description.paths("points").values())
     files = store.info([name for name in explicit if not name.startswith(("/", "../"))])
     for folder in _FOLDERS:
         for name, info in store.list(folder).items():
@@ -65,5 +71,5 @@ def _wanted(description: Description, store: Store) -> dict[str, Info]:
     return files
 
 
-def _named(given: Listed) -> list[str]:
-    return [posixpath.normpath(name) for name in (given.image, given.label) if name and "\0" not in name]
+def _named(*names: str | None) -> list[str]:
+    return [posixpath.normpath(name) for name in names if name and "\0" not in name]

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import torch
 
+from autoreg.data.landmarks import PairLandmarks
 from autoreg.data.volume import Volume
 from autoreg.metrics import dice, folds_percent, folds_percent_central, hd95_mm, sdlogj, sdlogj_learn2reg, tre_mm
 from autoreg.registration.model import Model
@@ -23,6 +24,7 @@ UNLABELLED = 0
 
 _LABEL_COLUMNS = ("dice", "hd95_mm", "initial_dice", "initial_hd95_mm")
 _PAIR_COLUMNS = ("folds_percent", "folds_percent_central", "sdlogj", "sdlogj_learn2reg", "seconds")
+_POINT_COLUMNS = ("tre_mm", "initial_tre_mm")
 
 
 def evaluate_pairs(
@@ -33,7 +35,7 @@ def evaluate_pairs(
     label_numbers: Sequence[int],
     device: torch.device,
     refine: int = 0,
-    points: Mapping[str, np.ndarray] | None = None,
+    points: PairLandmarks | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> pd.DataFrame:
     """`score_pairs` of a model's displacements.
@@ -65,22 +67,22 @@ def score_pairs(
     pairs: Sequence[Pair],
     *,
     label_numbers: Sequence[int],
-    points: Mapping[str, np.ndarray] | None = None,
+    points: PairLandmarks | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> pd.DataFrame:
     """A row a pair and label, in the order of `pairs` and `label_numbers`, whatever registers them.
 
     Columns: fixed, moving (keys), label (0 where the pair has no label maps), dice (labels warped nearest
     neighbour), hd95_mm, initial_dice, initial_hd95_mm (before registration), folds_percent (digital-diffeomorphism
-    count), folds_percent_central, sdlogj, sdlogj_learn2reg, seconds (of `register`; no metric), and
-    tre_mm (mean over landmarks) if there are points. What belongs to the pair is repeated in each of its rows.
+    count), folds_percent_central, sdlogj, sdlogj_learn2reg, seconds (of `register`; no metric), and if there are
+    points tre_mm and initial_tre_mm (means over landmarks). What belongs to the pair is repeated in each of its rows.
 
     Args:
         register: displacement (1, d, *s) of a pair on the fixed grid; finished when it returns.
         volumes: by key; the two of a pair share a shape.
         pairs: (fixed, moving) keys.
         label_numbers: foreground labels.
-        points: landmarks (n, d) in voxels by key; row i of both sides is the same spot.
+        points: landmarks of the pairs; NaN for a pair without any.
         progress: called with pairs done and pairs in all, after each pair.
     """
     rows: list[dict[str, Any]] = []
@@ -90,14 +92,14 @@ def score_pairs(
         seconds = time.perf_counter() - started
         of_pair = _figures(displacement) | {"seconds": seconds}
         if points is not None:
-            of_pair["tre_mm"] = _landmark_error(displacement, volumes, pair, points)
+            of_pair |= _landmark_errors(displacement, volumes, pair, points)
         fixed, moving = (volumes[key] for key in pair)
         rows += [
             {"fixed": pair[0], "moving": pair[1], **of_label, **of_pair}
             for of_label in _overlaps(displacement, fixed, moving, label_numbers)
         ]
         progress(done, len(pairs))
-    return _frame(rows, _PAIR_COLUMNS if points is None else (*_PAIR_COLUMNS, "tre_mm"))
+    return _frame(rows, _PAIR_COLUMNS if points is None else (*_PAIR_COLUMNS, *_POINT_COLUMNS))
 
 
 def summary(frame: pd.DataFrame) -> dict[str, float]:
@@ -153,13 +155,15 @@ def _overlaps(
         yield {"label": number, **dict(zip(_LABEL_COLUMNS, values, strict=True))}
 
 
-def _landmark_error(
-    displacement: Displacement, volumes: Mapping[str, Volume], pair: tuple[str, str], points: Mapping[str, np.ndarray]
-) -> float:
-    if not all(key in points for key in pair):
-        return np.nan
-    fixed, moving = (points[key] for key in pair)
-    return float(tre_mm(fixed, moving, displacement, volumes[pair[1]].spacing).mean())
+def _landmark_errors(
+    displacement: Displacement, volumes: Mapping[str, Volume], pair: Pair, points: PairLandmarks
+) -> dict[str, float]:
+    found = points.voxels(pair, volumes)
+    if found is None:
+        return dict.fromkeys(_POINT_COLUMNS, np.nan)
+    spacing = volumes[pair[1]].spacing
+    fields = (displacement, torch.zeros_like(displacement))
+    return {n: float(tre_mm(*found, u, spacing).mean()) for n, u in zip(_POINT_COLUMNS, fields, strict=True)}
 
 
 def _frame(rows: list[dict[str, Any]], of_pair: Sequence[str]) -> pd.DataFrame:

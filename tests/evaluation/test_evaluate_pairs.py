@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from autoreg.data.landmarks import PairLandmarks
 from autoreg.data.synthetic import make_subject
 from autoreg.data.volume import Volume
 from autoreg.errors import DataError
@@ -76,10 +77,12 @@ def test_a_pair_without_labels_is_one_row_in_the_same_table(sides: tuple[bool, b
 
 
 def test_landmarks_give_their_mean_error_in_mm() -> None:
-    points = {"a": np.array([[5.0, 5, 5], [9, 9, 9]]), "b": np.array([[7.0, 5, 5], [9, 9, 9]])}
+    fixed, moving = 1.5 * np.array([[5.0, 5, 5], [9, 9, 9]]), 1.5 * np.array([[7.0, 5, 5], [9, 9, 9]])
+    points = PairLandmarks({("a", "b"): (fixed, moving)})
     frame = evaluated((2.0, 0.0, 0.0), block("a", 5), block("b", 7), points=points)
     assert frame["tre_mm"].tolist() == pytest.approx([1.5, 1.5])  # one spot exact, the other two voxels off
-    frame = evaluated((2.0, 0.0, 0.0), block("a", 5), block("b", 7), points={"a": points["a"]})
+    assert frame["initial_tre_mm"].tolist() == pytest.approx([1.5, 1.5])  # the other way round
+    frame = evaluated((2.0, 0.0, 0.0), block("a", 5), block("b", 7), points=PairLandmarks({}))
     assert frame["tre_mm"].isna().all()
 
 
