@@ -18,6 +18,7 @@ from autoreg.errors import InputError
 from autoreg.evaluation.pairs import evaluate_pairs, summary
 from autoreg.networks import NETWORKS
 from autoreg.registration.model import load_model
+from autoreg.search.run import read_result
 from autoreg.setting import open_setting
 
 # MLflow's own use of SQLAlchemy
@@ -51,7 +52,7 @@ def test_a_network_trains_evaluates_and_registers(name: str, dataset: Path, tmp_
     config = configuration(tmp_path)
     choice = choose(config, network=name)
     folder = experiment.train(config, choice, dataset=dataset, output=tmp_path / "model", tracked=False)
-    assert experiment.read_result(folder)["network"] == name
+    assert read_result(folder)["network"] == name
     history = pd.read_parquet(folder / "history.parquet")
     assert np.isfinite(history.filter(like="term.")).all(axis=None)
 
@@ -80,7 +81,7 @@ def test_loss_weights_of_a_network_are_searched_and_its_training_takes_them(
     config = replace(config, train=replace(config.train, steps=18))  # the play-off takes 16 of them
     folder = experiment.search(config, dataset=slices, output=tmp_path / "search")
     assert not (folder / "genotype.yaml").exists()
-    found = experiment.read_result(folder)
+    found = read_result(folder)
     assert (found["network"], found["genotype"], found["finalists"][0]["name"]) == (name, None, name)
     names = {row["name"] for row in found["finalists"]}
     assert names >= {name, "loss weights 2 times as far", "defaults"}
@@ -96,7 +97,7 @@ def test_loss_weights_of_a_network_are_searched_and_its_training_takes_them(
     by_name = choose(config, network=name, loss_weights=folder / "loss_weights.yaml")
     assert (choice.network, choice.loss_weights) == (by_name.network, by_name.loss_weights)
     model = experiment.train(config, choice, dataset=slices, output=tmp_path / "model", tracked=False)
-    assert set(experiment.read_result(model)["device_seconds"]) == {"search", "train"}
+    assert set(read_result(model)["device_seconds"]) == {"search", "train"}
     assert load_model(model).loss_weights == weights
 
 

@@ -7,11 +7,12 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from autoreg import experiment, tuning
+from autoreg import tuning
 from autoreg.baselines.config import TuneConfig
 from autoreg.config import Config, config_from_dict, config_to_dict, load_space, read_yaml
 from autoreg.errors import DivergedError, InputError
 from autoreg.registration.model import load_model
+from autoreg.search.run import read_result
 
 # MLflow's own use of SQLAlchemy
 pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy")
@@ -76,7 +77,7 @@ def test_same_seed_same_study(tmp_path: Path, phantoms: Path, ray_cluster: None)
     for term in space.terms[1:]:
         assert frames[0][f"lambda.{term.name}"].between(term.low, term.high).all()
 
-    result = experiment.read_result(tmp_path / "one")
+    result = read_result(tmp_path / "one")
     best = frames[0].loc[frames[0]["score"].idxmax()]
     assert result["best_trial"] == best["trial"]
     assert result["metrics"]["score"] == best["score"]
@@ -94,7 +95,7 @@ def test_the_primitive_can_be_tuned_too(tmp_path: Path, phantoms: Path, ray_clus
 
     frame = pd.read_parquet(folder / "trials.parquet")
     assert frame["primitive"][0] == "conv3"
-    chosen = frame["primitive"][experiment.read_result(folder)["best_trial"]]
+    chosen = frame["primitive"][read_result(folder)["best_trial"]]
     assert set(read_yaml(folder / "genotype.yaml")["edges"].values()) == {chosen}
 
 

@@ -14,6 +14,7 @@ from autoreg.classical import PEERS
 from autoreg.cli.study import STUDIES as OFFERED
 from autoreg.config import Config
 from autoreg.errors import InputError
+from autoreg.search.run import read_result
 from autoreg.studies import STUDIES
 
 # MLflow's own use of SQLAlchemy
@@ -70,7 +71,7 @@ def test_studies_write_their_tables_and_share_what_is_finished(
     assert table["system"].tolist() == ["initial", "all-conv1"]
     assert table["seeds"].tolist()[1:] == [2]
     runs = json.loads((folder / "result.json").read_text())["systems"]
-    dice = [experiment.read_result(Path(run["folder"]) / "test")["metrics"]["test_dice"] for run in runs]
+    dice = [read_result(Path(run["folder"]) / "test")["metrics"]["test_dice"] for run in runs]
     row = table.iloc[1]
     assert row["dice"] == pytest.approx(np.mean(dice))
     assert row["dice_seed_sd"] == pytest.approx(np.std(dice, ddof=1))
@@ -83,7 +84,7 @@ def test_studies_write_their_tables_and_share_what_is_finished(
     assert set(zip(pairs["fixed"], pairs["moving"], strict=True)) == set(
         zip(scored["fixed"], scored["moving"], strict=True)
     )
-    assert experiment.read_result(Path(runs[0]["folder"]))["dataset_hash"] in card["data, phantoms"]
+    assert read_result(Path(runs[0]["folder"]))["dataset_hash"] in card["data, phantoms"]
     for name, text in card.items():
         assert f"- {name}: {text}" in (folder / "table.md").read_text()
     assert r"\bottomrule" in (folder / "table.tex").read_text()
