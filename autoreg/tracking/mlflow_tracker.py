@@ -100,7 +100,7 @@ def open_tracker(
         else:
             run = client.create_run(_experiment_id(client, experiment, artifact_root), run_name=run_name)
             tracker = MlflowTracker(client, run.info.run_id, home=home)
-    except (mlflow.exceptions.MlflowException, OSError) as error:
+    except Exception as error:  # a damaged or full store fails in the ways of its database's driver
         wanted = f"a store that opens run {run_id}" if run_id else "a store that answers"
         raise InputError(f"tracking uri {address}: expected {wanted}, got: {_line(error)}") from error
     tracker.tags(tags or {})

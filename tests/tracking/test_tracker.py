@@ -366,3 +366,10 @@ def test_a_store_that_cannot_be_opened(home, uri, run_id, text, monkeypatch):
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     with pytest.raises(InputError, match=text):
         open_tracker(uri, experiment="test", run_name="run", run_id=run_id, home=home)
+
+
+def test_a_damaged_local_store_is_one_line(tmp_path):
+    (tmp_path / "mlflow.db").write_bytes(b"no database" * 1000)
+    with pytest.raises(InputError, match=r"mlflow\.db: expected a store that answers, got: .*not a database") as caught:
+        open_tracker(None, experiment="damaged", run_name="run", home=tmp_path)
+    assert "\n" not in str(caught.value)
