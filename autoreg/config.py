@@ -86,7 +86,7 @@ def load_config(path: Path | None, overrides: Sequence[str] = ()) -> Config:
     for override in overrides:
         _override(values, override)
     try:
-        return config_from_dict(values, " ".join(f"--set {override.partition('=')[0]}" for override in overrides))
+        return config_from_dict(values, "options")  # not their text, which may hold a password
     except ConfigError:
         config_from_dict(read_yaml(path) if path else {}, where)  # is it the file that is wrong?
         raise

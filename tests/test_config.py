@@ -24,8 +24,8 @@ def test_a_value_on_the_command_line(override, group, name, value):
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        ("search.round=3", "--set seed --set search.round: unknown key search.round (did you mean 'rounds'?)"),
-        ("search.rounds=many", "--set seed --set search.rounds: search.rounds: expected int, got 'many'"),
+        ("search.round=3", "options: unknown key search.round (did you mean 'rounds'?)"),
+        ("search.rounds=many", "options: search.rounds: expected int, got 'many'"),
     ],
 )
 def test_what_is_wrong_with_an_option_is_not_blamed_on_the_file(tmp_path, override, message):
