@@ -81,7 +81,7 @@ def test_a_sweep_that_was_killed_goes_on(swept, config, flat_phantoms, tmp_path)
     for name in ("genotype.yaml", "loss_weights.yaml"):
         assert (Path(again["folder"][1]) / name).read_bytes() == (Path(table["folder"][1]) / name).read_bytes()
     with pytest.raises(InputError, match="expected the sweep that began there"):
-        sweep(config, dataset=flat_phantoms, output=folder, vary=[{"seed": "7"}], resume=True)
+        sweep(config, dataset=flat_phantoms, output=folder, vary=[{"seed": "0"}, {"seed": "7"}], resume=True)
 
 
 @pytest.mark.ray
