@@ -1,11 +1,8 @@
 """Transforms in ITK's own files, and affine alignment by ITK, whose world is LPS+; the only module with SimpleITK."""
 
-import os
 import shutil
-import sys
 import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +11,7 @@ import SimpleITK as sitk
 
 from autoreg.errors import DataError, StorageError
 from autoreg.files import result_file
+from autoreg.transforms import hdf5
 from autoreg.transforms.transform import AffineTransform, FieldTransform, Geometry
 
 _TO_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
@@ -23,7 +21,7 @@ _FLAT = 1e-3  # mm a voxel; what a slice of ITK may lead out of the plane of the
 
 
 def write_field(path: Path, field: FieldTransform) -> None:
-    """Writes a displacement field transform, double precision.
+    """Writes a displacement field transform (HDF5), double precision.
 
     Raises:
         DataError: for slices that do not lie in the plane of the first two world axes.
@@ -32,17 +30,27 @@ def write_field(path: Path, field: FieldTransform) -> None:
     vectors = field.vectors.astype(np.float64) @ _TO_LPS[:3, :3]
     dims = len(field.geometry.shape)
     require_axial(f"{path}: transform", field.geometry)
-    image = _image(vectors[..., :dims], field.geometry, vector=True)
-    _write(path, sitk.DisplacementFieldTransform(image))
+    vectors = vectors[..., :dims].transpose(*range(dims)[::-1], dims)  # the first axis runs fastest
+    grid = sitk.DisplacementFieldTransform(_image(np.zeros((*field.geometry.shape, dims)), field.geometry, vector=True))
+    kind = f"DisplacementFieldTransform_double_{dims}_{dims}"
+    hdf5.write(path, hdf5.Content(kind, np.array(grid.GetFixedParameters()), vectors.ravel()))
 
 
 def write_affine(path: Path, transform: AffineTransform, *, dims: int = 3) -> None:
-    """Writes an affine transform of 3-D or, in the plane of the first two world axes, of 2-D images.
+    """Writes an affine transform (text) of 3-D or, in the plane of the first two world axes, of 2-D images.
 
     Raises:
         StorageError: if the file cannot be written.
     """
-    _write(path, _affine_transform(transform.matrix, dims))
+    with result_file(path) as file, tempfile.TemporaryDirectory() as folder:
+        copy = Path(folder) / "transform.tfm"
+        try:
+            sitk.WriteTransform(_affine_transform(transform.matrix, dims), str(copy))  # by name only
+        except RuntimeError as error:
+            where = tempfile.gettempdir()
+            raise StorageError(f"{path}: cannot be written: no room for a working copy of it in {where}") from error
+        with copy.open("rb") as content:
+            shutil.copyfileobj(content, file)
 
 
 def read(path: Path) -> FieldTransform | AffineTransform:
@@ -52,19 +60,52 @@ def read(path: Path) -> FieldTransform | AffineTransform:
         DataError: if the file cannot be read, or holds another kind of transform.
     """
     try:
-        transform = sitk.ReadTransform(str(path))
-    except RuntimeError as error:
+        if path.suffix != ".h5":
+            return _ours(path, sitk.ReadTransform(str(path)))
+        content = hdf5.read(path)
+        if content.kind.startswith("DisplacementFieldTransform_"):
+            return _field_of(content)
+        return _ours(path, _described(content))
+    except (RuntimeError, ValueError) as error:  # ITK's, and numpy's of numbers that do not fill the grid
         raise DataError(f"{path}: file: expected a transform of ITK, got one that it cannot read") from error
+
+
+def _ours(path: Path, transform: sitk.Transform) -> FieldTransform | AffineTransform:
     if transform.IsLinear():
         return AffineTransform(_TO_LPS @ _matrix(transform) @ _TO_LPS)
     concrete = transform.Downcast()
     if not isinstance(concrete, sitk.DisplacementFieldTransform):
         raise DataError(f"{path}: transform: expected a displacement field or an affine map, got {concrete.GetName()}")
     image = concrete.GetDisplacementField()
-    vectors = np.moveaxis(sitk.GetArrayFromImage(image), range(image.GetDimension()), range(image.GetDimension())[::-1])
-    padded = np.zeros((*vectors.shape[:-1], 3), dtype=np.float32)
-    padded[..., : vectors.shape[-1]] = vectors
-    return FieldTransform(Geometry(vectors.shape[:-1], _affine(image)), padded @ _TO_LPS[:3, :3].astype(np.float32))
+    return _field_on(image, sitk.GetArrayFromImage(image))
+
+
+def _field_of(content: hdf5.Content) -> FieldTransform:
+    """A field whose numbers ITK does not see: it wants them as a list, which is slow."""
+    dims = 3 if content.kind.endswith("_3_3") else 2
+    vectors = content.parameters.reshape(*content.fixed[:dims].astype(int)[::-1], dims)
+    grid = sitk.DisplacementFieldTransform(dims)
+    grid.SetFixedParameters(content.fixed.tolist())
+    return _field_on(grid.GetDisplacementField(), vectors)
+
+
+def _field_on(grid: sitk.Image, vectors: np.ndarray) -> FieldTransform:
+    """A field of ITK, its vectors (*reversed(s), d), mm, LPS+."""
+    dims = grid.GetDimension()
+    padded = np.zeros((*grid.GetSize(), 3), dtype=np.float32)
+    padded[..., :dims] = np.moveaxis(vectors, range(dims), range(dims)[::-1])
+    return FieldTransform(Geometry(grid.GetSize(), _affine(grid)), padded @ _TO_LPS[:3, :3].astype(np.float32))
+
+
+def _described(content: hdf5.Content) -> sitk.Transform:
+    """ITK makes any transform from its class and numbers where they come as text."""
+    numbers = {"Parameters": content.parameters, "FixedParameters": content.fixed}
+    lines = ["#Insight Transform File V1.0", "#Transform 0", f"Transform: {content.kind}"]
+    lines += [f"{name}: {' '.join(map(repr, values.tolist()))}" for name, values in numbers.items()]
+    with tempfile.TemporaryDirectory() as folder:
+        text = Path(folder) / "transform.tfm"
+        text.write_text("\n".join(lines) + "\n")
+        return sitk.ReadTransform(str(text))
 
 
 def require_axial(what: str, geometry: Geometry) -> None:
@@ -199,31 +240,3 @@ def _matrix(transform: sitk.Transform) -> np.ndarray:
     matrix[:dims, :dims] = np.stack([end - origin for end in ends], axis=1)
     matrix[:dims, 3] = origin
     return matrix
-
-
-def _write(path: Path, transform: sitk.Transform) -> None:
-    """ITK writes by name only and says of a full disk that something failed: so elsewhere first, then to `path`."""
-    with result_file(path) as file, tempfile.TemporaryDirectory() as folder:
-        copy = Path(folder) / f"transform{path.suffix}"
-        try:
-            with _silent():
-                sitk.WriteTransform(transform, str(copy))
-        except RuntimeError as error:
-            where = tempfile.gettempdir()
-            raise StorageError(f"{path}: cannot be written: no room for a working copy of it in {where}") from error
-        with copy.open("rb") as content:
-            shutil.copyfileobj(content, file)
-
-
-@contextmanager
-def _silent() -> Iterator[None]:
-    """Without what HDF5 prints to standard error, past Python: pages for one error, which is raised all the same."""
-    sys.stderr.flush()
-    shown, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, 2)
-    try:
-        yield
-    finally:
-        os.dup2(shown, 2)
-        os.close(shown)
-        os.close(nowhere)

@@ -1,5 +1,6 @@
 """Every form gives back what was written; what cannot be used is named."""
 
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ from scenes import GEOMETRIES, affine_around, register_slices, save
 from autoreg.data.nifti import write_nifti
 from autoreg.errors import DataError, InputError
 from autoreg.evaluation.files import FileRegistration, transform_of, write_transform
+from autoreg.transforms import hdf5
 from autoreg.transforms.files import check_name, read_transform
 from autoreg.transforms.itk import write_affine
 from autoreg.transforms.transform import AffineTransform, FieldTransform, Geometry, displacement_of
@@ -135,3 +137,48 @@ def test_a_folder_that_is_not_there_is_made(tmp_path: Path, name: str) -> None:
     write_transform(register_slices(tmp_path), tmp_path / "missing" / name)
     assert read_transform(tmp_path / "missing" / name).geometry.shape
     assert [path.name for path in (tmp_path / "missing").iterdir()] == [name]
+
+
+@pytest.mark.parametrize("linear", GEOMETRIES.values(), ids=GEOMETRIES)
+def test_hdf5_files_that_itk_wrote(linear: np.ndarray, tmp_path: Path) -> None:
+    image = sitk.GetImageFromArray(np.random.default_rng(0).random((6, 5, 4, 3)), isVector=True)
+    lps = np.diag([-1, -1, 1]) @ linear
+    spacing = np.linalg.norm(lps, axis=0)
+    image.SetSpacing(spacing.tolist())
+    image.SetDirection((lps / spacing).ravel().tolist())
+    sitk.WriteTransform(sitk.DisplacementFieldTransform(sitk.Image(image)), str(tmp_path / "field.h5"))
+    sitk.WriteTransform(sitk.Euler3DTransform((1.0, 2.0, 3.0), 0.1, 0.2, 0.3), str(tmp_path / "affine.h5"))
+    for name in ("field", "affine"):
+        ours, points = read_transform(tmp_path / f"{name}.h5"), np.array([[1.0, 1.0, 2.0], [2.0, 3.0, 1.0]])
+        theirs, world = sitk.ReadTransform(str(tmp_path / f"{name}.h5")), points @ linear.T
+        expected = [theirs.TransformPoint((p * [-1, -1, 1]).tolist()) * np.array([-1, -1, 1]) for p in world]
+        np.testing.assert_allclose(ours.at(world), expected, atol=1e-5)
+
+
+def test_damaged_hdf5_files_are_refused_or_read(registered: FileRegistration, tmp_path: Path) -> None:
+    """HDF5 ends the process on some of these, or never returns, so this test is of all that it does."""
+    write_transform(registered, tmp_path / "t.h5")
+    whole, rng = (tmp_path / "t.h5").read_bytes(), np.random.default_rng(0)
+    for _ in range(8):
+        damaged = np.frombuffer(whole, np.uint8).copy()
+        damaged[rng.integers(0, 2000, 10)] = rng.integers(0, 256, 10)
+        (tmp_path / "t.h5").write_bytes(damaged.tobytes()[: rng.choice([len(whole), 3000])])
+        with suppress(DataError):
+            read_transform(tmp_path / "t.h5")
+
+
+def test_a_file_that_keeps_hdf5_busy_is_refused(
+    registered: FileRegistration, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_transform(registered, tmp_path / "t.h5")
+    monkeypatch.setattr("autoreg.transforms.hdf5._PATIENCE", 0.01)
+    with pytest.raises(DataError, match=r"t\.h5: file: expected a transform of ITK, got one that cannot be read"):
+        read_transform(tmp_path / "t.h5")
+
+
+@pytest.mark.parametrize("end", [[4.0, 5.0], [1e9, 1e9, 1e9], [np.nan, 5.0, 6.0]])
+def test_hdf5_numbers_that_make_no_grid(tmp_path: Path, end: list[float]) -> None:
+    fixed = np.array([*end, *np.zeros(3), *np.ones(3), *np.eye(3).ravel()])
+    hdf5.write(tmp_path / "t.h5", hdf5.Content("DisplacementFieldTransform_double_3_3", fixed, np.zeros(360)))
+    with pytest.raises(DataError, match=r"t\.h5: file: expected"):
+        read_transform(tmp_path / "t.h5")
