@@ -7,6 +7,7 @@ appended to make it short, and `NOT_EXECUTED` which lines are parsed only, and w
 
 import ast
 import json
+import os
 import re
 import shlex
 import shutil
@@ -21,6 +22,7 @@ from typing import Any
 
 import click
 import pytest
+from object_store import BUCKET, request, s3_server
 
 from autoreg import errors
 from autoreg.cli import main
@@ -43,6 +45,7 @@ EXECUTED = [
     "extending.md",
     "classical.md",
     "cluster.md",
+    "scaling.md",
     "studies.md",
 ]
 """Pages whose blocks are executed, in this order: the later ones use what README leaves."""
@@ -61,10 +64,6 @@ NOT_EXECUTED = {
     "make ": "a stage of .ci/run, or hours (chaos)",
     "source .venv/bin/activate": "the tests are in the environment already",
     "autoreg ui ": "a server that does not end; test_browser.py starts it",
-    "autoreg data check s3://": "a store; test_storage.py does the same with a server",
-    "autoreg search CONFIG.yaml --dataset s3://": "a store; test_storage.py",
-    "autoreg train --search s3://": "a store; test_storage.py",
-    "autoreg evaluate s3://": "a store; test_storage.py",
     "autoreg classical fireants": "an optional peer; tests/classical where it is installed",
     "autoreg compare runs/hippocampus/search-1/train runs/hippocampus/fireants": "needs the line above",
     "autoreg search CONFIG.yaml --dataset D.json --address HEAD": "a cluster; test_launch_local.py",
@@ -72,11 +71,8 @@ NOT_EXECUTED = {
     "sbatch ": "needs Slurm",
     "ray up ": "needs hosts",
     "kubectl ": "needs Kubernetes",
-    "autoreg sweep ": "minutes; test_sweep.py executes sweeps",
-    "autoreg study generalisation": "minutes; tests/studies",
-    "autoreg study tasks": "minutes; tests/studies",
+    "autoreg sweep CONFIG.yaml --dataset D.json --seeds 2 --vary space=compact,topology": "needs a GPU",
     "autoreg study peers": "optional peers; tests/studies",
-    "autoreg study cost": "minutes; tests/studies",
 }
 """Beginning of a line -> why it is parsed only."""
 
@@ -173,8 +169,8 @@ def test_every_line_is_executed_or_has_its_reason() -> None:
     with_commands = {
         page.name for page in PAGES if any(s.startswith("autoreg ") for s in block_lines(page.read_text()))
     }
-    # results: figures with the commands that made them, hours each; scaling: a sweep; errors has a test of its own
-    assert with_commands - set(EXECUTED) == {"results.md", "scaling.md", "errors.md"}
+    # results: figures with the commands that made them, hours each; errors has a test of its own
+    assert with_commands - set(EXECUTED) == {"results.md", "errors.md"}
 
 
 def test_every_error_class_is_explained() -> None:
@@ -341,21 +337,24 @@ def small(line: str) -> list[str]:
     words = [token for token in tokens if token in main.commands]
     command = words[0] if words else ""
     more: list[str] = []
-    fresh = command in ("search", "tune", "study", "train") and "--resume" not in tokens
+    fresh = command in ("search", "tune", "study", "train", "sweep") and "--resume" not in tokens
     if fresh:
         own = {token.partition("=")[0] for token in tokens}
-        with_ray = command == "tune" or line == ON_RAY
+        with_ray = command in ("tune", "sweep") or line == ON_RAY
         values: dict[str, object] = {} if with_ray else {"workers.local": "true"}
         if command != "train" or "--network" in tokens:  # else that of the search
             values |= SMALL
         more = [part for key, value in values.items() if key not in own for part in ("--set", f"{key}={value}")]
-    more += {"tune": ["--trials", "2"], "study": ["--seeds", "1"]}.get(command, [])
+    more += {"tune": ["--trials", "2"], "study": ["--seeds", "1"], "sweep": ["--seeds", "2"]}.get(command, [])
     return tokens + more
 
 
-def autoreg(line: str, folder: Path) -> str:
+def autoreg(line: str, folder: Path, store: dict[str, str]) -> str:
     command = [sys.executable, "-m", "autoreg", *small(placed(line))]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=280, check=False)
+    environment = os.environ | store
+    done = subprocess.run(
+        command, cwd=folder, env=environment, capture_output=True, text=True, timeout=400, check=False
+    )
     assert done.returncode == 0, f"{line}\n{done.stdout[-2000:]}\n{done.stderr[-3000:]}"
     return done.stdout
 
@@ -366,6 +365,7 @@ class Desk:
 
     folder: Path
     done: list[str]
+    store: dict[str, str]
 
     def execute(self, page: str) -> None:
         if page in self.done:
@@ -375,12 +375,15 @@ class Desk:
             (self.folder / "mydata" / made).unlink(missing_ok=True)
         for line in block_lines(path_of(page).read_text()):
             if not reason(line):
-                autoreg(line, self.folder)
+                autoreg(line, self.folder, self.store)
 
 
 @pytest.fixture(scope="module")
-def desk(tmp_path_factory: pytest.TempPathFactory) -> Desk:
-    """mydata has twelve subjects s01 to s12 in images/ and labels/; loose files are copies of two of them."""
+def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
+    """mydata has twelve subjects s01 to s12 in images/ and labels/; loose files are copies of two of them.
+
+    The same volumes are whole data sets of several names, one of them in an S3 store.
+    """
     from autoreg.data.synthetic import make_phantoms
 
     folder = tmp_path_factory.mktemp("desk")
@@ -390,8 +393,10 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Desk:
             target = folder / "mydata" / kind / f"s{number:02d}.nii.gz"
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(phantoms / kind / path.name, target)
-    for copy in ("data", "data/hippocampus"):
+    for copy in ("data", "data/hippocampus", "data/a", "data/b", "one", "two"):
         shutil.copytree(phantoms, folder / copy, dirs_exist_ok=True)
+        written = folder / copy / "dataset.json"
+        written.write_text(json.dumps(json.loads(written.read_text()) | {"name": Path(copy).name}))
     shutil.rmtree(phantoms)
     for loose, source in {
         "fixed": "images/s11",
@@ -407,7 +412,17 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Desk:
     for shipped in ("launchers", "examples", "search_spaces"):
         (folder / shipped).symlink_to(ROOT / shipped)
     (folder / "small.yaml").write_text(SMOKE.read_text())
-    return Desk(folder, [])
+    with s3_server() as port:
+        for path in (file for file in (folder / "one").rglob("*") if file.is_file()):
+            request(port, "PUT", f"/{BUCKET}/set/{path.relative_to(folder / 'one').as_posix()}", path.read_bytes())
+        store = {
+            "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}",
+            "AWS_ACCESS_KEY_ID": "AKIAUSER",
+            "AWS_SECRET_ACCESS_KEY": "hush",
+            "AWS_EC2_METADATA_DISABLED": "true",
+            "AWS_REGION": "us-east-1",
+        }
+        yield Desk(folder, [], store)
 
 
 @pytest.mark.slow
@@ -448,7 +463,7 @@ table = pandas.DataFrame({"fixed": ["fixed.nii.gz"], "moving": ["moving.nii.gz"]
 def test_blocks_of_python_are_executed(page: str, desk: Desk) -> None:
     desk.execute(README.name)
     if not (desk.folder / "mydata" / "dataset.json").exists():
-        autoreg("autoreg data init mydata", desk.folder)
+        autoreg("autoreg data init mydata", desk.folder, desk.store)
     (block,) = re.findall(
         r"(?:^(?:    .*)?\n)*^    import (?:.*\n)(?:^(?:    .*)?\n)*", path_of(page).read_text(), flags=re.M
     )

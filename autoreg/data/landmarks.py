@@ -1,6 +1,7 @@
 """Landmarks of a data set: the same spots in several scans, as tables of positions in mm."""
 
 import csv
+import io
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,7 @@ import numpy as np
 from autoreg.data.dataset import Dataset
 from autoreg.data.volume import Volume
 from autoreg.errors import DataError
+from autoreg.files import result_file
 
 _AXES = ("x", "y", "z")
 
@@ -51,6 +53,18 @@ def read_landmarks(path: Path) -> Landmarks:
     if names and len(set(names)) < len(names):
         raise DataError(f"{path}: points: name: expected each name once, got {max(names, key=names.count)} twice")
     return Landmarks(positions, names)
+
+
+def write_landmarks(path: Path, landmarks: Landmarks) -> None:
+    """Writes a table that `read_landmarks` reads. Raises StorageError if it cannot be written."""
+    rows = [[repr(number) for number in row] for row in landmarks.positions.tolist()]
+    header = [*_AXES]
+    if landmarks.names:
+        header, rows = [*_AXES, "name"], [[*row, name] for row, name in zip(rows, landmarks.names, strict=True)]
+    text = io.StringIO(newline="")
+    csv.writer(text).writerows([header, *rows])
+    with result_file(path) as file:
+        file.write(text.getvalue().encode())
 
 
 def matched(fixed: Landmarks, moving: Landmarks) -> tuple[np.ndarray, np.ndarray]:

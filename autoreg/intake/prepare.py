@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ from scipy import ndimage
 
 from autoreg.data.dataset import SPLITS, Dataset, load_dataset
 from autoreg.data.entries import EXPLICIT, Entry
+from autoreg.data.landmarks import read_landmarks, write_landmarks
 from autoreg.data.nifti import read_image, read_labels, write_nifti
 from autoreg.errors import DataError, InputError
 from autoreg.files import whole_file
@@ -51,9 +52,9 @@ def prepare_dataset(
 ) -> dict[str, Any]:
     """Writes a data set with all volumes on one grid; a second call goes on where the first stopped.
 
-    `output` then holds images/, labels/, dataset.json, and what is needed to go back: transforms/SUBJECT.tfm
-    takes points of the prepared to points of the original image, SUBJECT_back.tfm the other way, and
-    preparation.json has the original geometry of every file and the overlap with the reference before and after.
+    `output` then holds images/, labels/, points/ (landmarks), dataset.json, and what is needed to go back:
+    transforms/SUBJECT.tfm takes points of the prepared to points of the original image, SUBJECT_back.tfm the other
+    way, and preparation.json has the original geometry of every file and the overlap with the reference before and after.
 
     Args:
         path: dataset.json of the originals.
@@ -153,7 +154,12 @@ def _prepare_subject(
     back = AffineTransform(np.linalg.inv(transform.matrix))
     write_affine(output / "transforms" / f"{subject}.tfm", transform, dims=raw.ndim)
     write_affine(output / "transforms" / f"{subject}_back.tfm", back, dims=raw.ndim)
-    files = {e.key: _prepare_scan(e, transform, target.grid, output) for e in dataset.scans(subject).values()}
+    scans = dataset.scans(subject).values()
+    files = {entry.key: _prepare_scan(entry, transform, target.grid, output) for entry in scans}
+    for key in (entry.key for entry in scans if entry.key in dataset.points):
+        landmarks = read_landmarks(dataset.points[key])
+        moved = replace(landmarks, positions=back.at(landmarks.positions))
+        write_landmarks(output / "points" / f"{key}.csv", moved)
     return {
         "files": files,
         "affine": transform.matrix.tolist(),
@@ -214,6 +220,8 @@ def _described(dataset: Dataset) -> dict[str, Any]:
     """dataset.json of the prepared files: the same people, splits, pairs and names."""
     source = json.loads(dataset.path.read_text())
     described = {field: source[field] for field in (*_CARRIED, *dataset.pair_lists) if field in source}
+    if dataset.points:
+        described["points"] = {key: f"points/{key}.csv" for key in dataset.points}
     for split in SPLITS:
         members = dataset.split(split)
         described[split] = list(members)

@@ -46,6 +46,7 @@ def _table(systems: Sequence[System]) -> pd.DataFrame:
     rows = [_row(system, first.total_seconds) for system in systems]
     if {"initial_dice", "initial_hd95_mm"} <= set(first.by_pair) and first.by_pair["initial_dice"].notna().any():
         before = {"hd95_mm": float(first.by_pair["initial_hd95_mm"].mean()), "folds_percent": 0.0, "sdlogj": 0.0}
+        before["tre_mm"] = float(first.by_pair.get("initial_tre_mm", pd.Series(dtype=float)).mean())
         rows.insert(0, {"system": INITIAL} | _dice(first.by_pair["initial_dice"]) | before)
     return pd.DataFrame(rows, columns=list(_row(first, 1.0)))
 
@@ -66,7 +67,7 @@ def _row(system: System, first_total: float) -> dict[str, Any]:
     return {
         "system": system.name,
         **_dice(system.by_pair["dice"]),
-        **{name: float(means[name]) for name in ("hd95_mm", "folds_percent", "sdlogj")},
+        **{name: float(means.get(name, float("nan"))) for name in ("hd95_mm", "tre_mm", "folds_percent", "sdlogj")},
         "seconds_a_pair": float(system.by_pair["seconds"].median()),  # the first pair is a cold one
         **{f"{phase}_device_seconds": seconds.get(phase, 0.0) for phase in PHASES},
         "total_device_seconds": system.total_seconds,

@@ -21,7 +21,7 @@ class Comparison:
     """The outcome of `compare_runs`.
 
     Attributes:
-        table: a row a system, the unregistered pairs first.
+        table: a row a system, the unregistered pairs first; tre_mm is NaN without landmarks.
         tests: each system against the first one, matched pairs, p-values adjusted by Holm.
         curves: expected best of n trials of each study, see `best_of_n`.
         points: system, device_seconds and value (validation Dice) of each trained system.
@@ -37,7 +37,8 @@ class Comparison:
 
     def shown(self) -> pd.DataFrame:
         """The table with units in its heads and short values, as people read it."""
-        return pd.DataFrame([_shown_row(row) for row in self.table.to_dict("records")])
+        shown = pd.DataFrame([_shown_row(row) for row in self.table.to_dict("records")])
+        return shown if self.table["tre_mm"].notna().any() else shown.drop(columns="TRE mm")
 
     def text(self) -> str:
         """The table for a terminal, and what follows from it, a line each."""
@@ -72,6 +73,7 @@ def _shown_row(row: dict[str, Any]) -> dict[str, str]:
         "Dice (mean ± sd)": dice,
         "95 % interval": f"{row['dice_low']:.3f} to {row['dice_high']:.3f}" if dice != "-" else "-",
         "HD95 mm": cell(row["hd95_mm"]),
+        "TRE mm": cell(row["tre_mm"]),
         "folds %": cell(row["folds_percent"]),
         "SDlogJ": cell(row["sdlogj"]),
         "s a pair": cell(row["seconds_a_pair"]),

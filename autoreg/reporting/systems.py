@@ -20,7 +20,8 @@ class System:
 
     Attributes:
         pairs: a row a pair and label: fixed, moving, label, dice and more.
-        by_pair: a row a (fixed, moving) pair: dice, hd95_mm (means over labels), folds_percent, sdlogj, seconds.
+        by_pair: a row a (fixed, moving) pair: dice, hd95_mm (means over labels), folds_percent, sdlogj, seconds,
+            and with landmarks tre_mm.
         trials: of a tuning study; None for a trained system.
     """
 

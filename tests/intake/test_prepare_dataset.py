@@ -11,6 +11,7 @@ from click.testing import CliRunner, Result
 from autoreg.cli import main
 from autoreg.data.check import check_dataset
 from autoreg.data.dataset import load_dataset
+from autoreg.data.landmarks import read_landmarks
 from autoreg.data.nifti import read_image, read_labels
 from autoreg.data.synthetic import make_subject
 from autoreg.errors import InputError
@@ -70,8 +71,19 @@ def originals(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "test": ["e", "f"],
         "test_pairs": [["e_0000", "f_0001"]],
     }
+    content["points"] = {}
+    for key in ("e_0000", "f_0001"):
+        table = content["points"][key] = f"{key}.csv"
+        rows = [f"{x},{y},{z},part {n}" for n, (x, y, z) in centres(folder / "labels" / f"{key}.nii.gz").items()]
+        (folder / table).write_text("\n".join(["x,y,z,name", *rows]))
     (folder / "dataset.json").write_text(json.dumps(content))
     return folder / "dataset.json"
+
+
+def centres(path: Path) -> dict[int, np.ndarray]:
+    """Of each label, mm."""
+    labels, affine = read_labels(path)
+    return {n: affine[:3, :3] @ np.argwhere(labels == n).mean(axis=0) + affine[:3, 3] for n in np.unique(labels) if n}
 
 
 @pytest.fixture(scope="module")
@@ -111,6 +123,15 @@ def test_intensities_are_of_one_range(prepared: tuple[Path, Result]) -> None:
     for entry in load_dataset(prepared[0] / "dataset.json").entries.values():
         image = read_image(entry.image_path)[0]
         assert image.min() == 0 and 800 < image.max() <= 1000
+
+
+@pytest.mark.parametrize("key", ["e_0000", "f_0001"])
+def test_landmarks_move_with_their_image(prepared: tuple[Path, Result], key: str) -> None:
+    """A landmark in the middle of each part is there still, but for what the new grid makes of its border."""
+    dataset = load_dataset(prepared[0] / "dataset.json")
+    landmarks, middle = read_landmarks(dataset.points[key]), centres(dataset.entries[key].label_path)
+    assert landmarks.names == tuple(f"part {n}" for n in middle)
+    np.testing.assert_allclose(landmarks.positions, list(middle.values()), atol=1.0)  # half a voxel
 
 
 @pytest.mark.parametrize("subject", ["a", "c", "e"])

@@ -204,3 +204,12 @@ def test_a_missing_column_is_named(evaluated, tmp_path):
 def test_no_runs_at_all(tmp_path):
     with pytest.raises(InputError, match="at least one"):
         compare_runs([], output=tmp_path / "out")
+
+
+def test_landmarks_have_a_column_where_there_are_some(tmp_path):
+    rows = pair_rows([0.7] * 6).assign(tre_mm=1.5, initial_tre_mm=4.0)
+    one = write_evaluated(tmp_path, "one", None, {"train": 10.0}, rows=rows)
+    other = write_evaluated(tmp_path, "other", [0.8] * 6, {"train": 10.0})
+    comparison = compare_runs([one, other], output=tmp_path / "out")
+    assert comparison.shown()["TRE mm"].tolist() == ["4", "1.5", "-"]
+    assert "TRE mm" not in compare_runs([other], output=tmp_path / "out").shown()
