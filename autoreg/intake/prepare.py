@@ -54,7 +54,8 @@ def prepare_dataset(
 
     `output` then holds images/, labels/, points/ (landmarks), dataset.json, and what is needed to go back:
     transforms/SUBJECT.tfm takes points of the prepared to points of the original image, SUBJECT_back.tfm the other
-    way, and preparation.json has the original geometry of every file and the overlap with the reference before and after.
+    way, and preparation.json has the original geometry of every file and the overlap with the reference before and
+    after.
 
     Args:
         path: dataset.json of the originals.
