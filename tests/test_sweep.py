@@ -62,7 +62,8 @@ def test_each_search_is_a_nested_run(swept):
     assert sorted(child.data.params["seed"] for child in children) == ["0", "1"]
     steps = [point.step for point in client.get_metric_history(children[0].info.run_id, "quality/score")]
     assert sorted(steps) == list(range(2, 9))  # the last round's is the result
-    assert [child.data.metrics["result/score"] for child in children] == table["score"].tolist()[::-1]  # newest first
+    scores = {child.data.params["seed"]: child.data.metrics["result/score"] for child in children}
+    assert scores == dict(zip(table["seed"], table["score"], strict=True))
 
 
 @pytest.mark.ray
