@@ -18,7 +18,10 @@ from autoreg.search.run import Run, is_finished, read_result
 
 Training = Callable[[Finalist, Path, str], None]
 """Trains a finalist into a folder, or what is left of it; the last argument is what to call it."""
-LONGER = 4
+HEATS = (("semi-final", 2), ("final", 4))
+"""Name and length, in brief trainings, of what follows them."""
+IN_FINAL = 2
+"""As many go on from the semi-final; where there are no more, it is left out."""
 FirstRounds = Callable[[Finalist, Path, str, int, Path | None], None]
 """The first so many rounds of a training, going on from those in the folder that comes last."""
 
@@ -35,19 +38,22 @@ def play_off(
     """The best by the score among loss weights, then among architectures with those; and a row on each training.
 
     Loss weights, `rounds` each, for the first architecture: as searched, twice as far, and while that is the best so
-    far twice as far again. Then the best goes on to LONGER times the rounds, against the other architectures with the
-    same loss weights, and against what there is without a search, the last architecture with the starts: what learns
-    fastest, as these and small networks do, is not to be judged early. At most `most` trainings are begun; with one,
-    the first architecture is taken unseen. Costs are the search's. One that diverges is out; when all do, the first is
-    taken.
+    far twice as far again. Then the best goes on, against the other architectures with the same loss weights, and
+    against what there is without a search, the last architecture with the starts: through a semi-final, and the two
+    best to a final of four times the rounds. What learns fastest, as these and small networks do, is not to be judged
+    early. At most `most` architectures and loss weights enter; with one, the first architecture is taken unseen. Costs
+    are the search's. One that diverges is out; when all do, the first is taken.
     """
     if most == 1:
         return architectures[0], []
-    begin = partial(_begin, first_rounds, rounds, {})
+
+    def begin(times: int, begun: Mapping[str, Path]) -> Training:
+        return partial(_begin, first_rounds, times * rounds, begun)
+
     entered, rows = _line_of_loss_weights(
         architectures[0],
         loss_weights_along,
-        lambda one, first: _play([one], run, begin, "finalists", first=first),
+        lambda one, first: _play([one], run, begin(1, {}), "finalists", first=first),
         most=max(most - len(architectures), 1),
     )
     best = [i for i in _ranked(rows) if rows[i]["score"] is not None][:1]
@@ -56,13 +62,29 @@ def play_off(
     rivals.append(replace(loss_weights_along(architectures[-1], 0), name="defaults"))
     last = different([winner, *rivals])[:most] if best else different(rivals)[:most]
     if len(last) > 1 or not best:
-        earlier = {entered[i].name: run.folder / rows[i]["folder"] for i in best}
-        found = _play(last, run, partial(_begin, first_rounds, LONGER * rounds, earlier), "final")
-        rows += found
-        if found[place := _ranked(found)[0]]["score"] is not None:
-            winner = last[place]
+        begun = {entered[i].name: run.folder / rows[i]["folder"] for i in best}
+        found, first = _heats(last, run, begin, begun)
+        rows, winner = rows + found, first or winner
     _track(run, rows)
     return winner, rows
+
+
+def _heats(
+    entering: Sequence[Finalist],
+    run: Run,
+    begin: Callable[[int, Mapping[str, Path]], Training],
+    begun: Mapping[str, Path],
+) -> tuple[list[dict[str, Any]], Finalist | None]:
+    """Rows of the heats, and who was first in the last one; None when all diverged. `begun`: name -> earlier folder."""
+    rows: list[dict[str, Any]] = []
+    first = None
+    for stage, times in HEATS if len(entering) > IN_FINAL else HEATS[-1:]:
+        found = _play(entering, run, begin(times, begun), stage)
+        places = [i for i in _ranked(found) if found[i]["score"] is not None][:IN_FINAL]
+        begun = {entering[i].name: run.folder / found[i]["folder"] for i in places}
+        entering, rows = [entering[i] for i in places], rows + found
+        first = next(iter(entering), first)
+    return rows, first
 
 
 def _line_of_loss_weights(

@@ -39,7 +39,7 @@ def rounds_worked(folder) -> list[str]:
 
 def test_the_best_goes_on_and_the_default_architecture_meets_it(searched):
     rows = read_result(searched[1])["finalists"]
-    assert [row["steps"] for row in rows] == [2, 2, 8, 8, 8]
+    assert [row["steps"] for row in rows] == [2, 2, 4, 4, 4, 8, 8]
     assert rows[-1]["folder"].startswith("final/")
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from autoreg.config import load_space
 from autoreg.errors import DivergedError
-from autoreg.finals import LONGER, draw_front, play_off
+from autoreg.finals import HEATS, draw_front, play_off
 from autoreg.networks import Genotype
 from autoreg.search.finalists import Finalist
 from autoreg.search.run import Run, RunPlan, open_run
@@ -25,6 +25,7 @@ SCORES = {
     "2 times": 0.8,
     "4 times": 0.75,
 }
+SEMI_FINAL = ["by alpha", "default architecture", "defaults"]
 ROUNDS = 3
 
 
@@ -41,24 +42,26 @@ def played(run: Run, training: "Training", *, most: int = 9, entering=ARCHITECTU
 class Training:
     """Writes what a training leaves; `by alpha` diverges if told to."""
 
-    def __init__(self, *, diverges: str | None = None, dies_at: str | None = None) -> None:
-        self.diverges, self.dies_at, self.trained, self.begun = diverges, dies_at, [], {}
+    def __init__(self, *, diverges: str | None = None, dies_at: str | None = None, in_final=None) -> None:
+        self.diverges, self.dies_at, self.in_final = diverges, dies_at, in_final or {}
+        self.trained, self.begun = [], {}
 
     def first_rounds(self, finalist: Finalist, folder: Path, name: str, rounds: int, begun: Path | None) -> None:
-        assert rounds == ROUNDS * (LONGER if folder.parent.name == "final" else 1)
+        assert rounds == ROUNDS * dict(HEATS).get(folder.parent.name, 1)
         if begun:
-            self.begun[finalist.name] = begun.name
+            self.begun["/".join(folder.parts[-2:])] = "/".join(begun.parts[-2:])
         self(finalist, folder, name)
 
     def __call__(self, finalist: Finalist, folder: Path, name: str) -> None:
         if finalist.name == self.dies_at:
             raise KeyboardInterrupt
         self.trained.append(finalist.name)
+        score = (self.in_final if folder.parent.name == "final" else {}).get(finalist.name, SCORES[finalist.name])
         folder.mkdir(parents=True, exist_ok=True)
         Ledger(folder / "cost.jsonl").add("train", "cpu", 10.0, wasted_seconds=1.0)
         if finalist.name == self.diverges:
             raise DivergedError("weights", 1, 2)
-        result = {"status": "finished", "metrics": {"score": SCORES[finalist.name], "val_dice": 0.5}}
+        result = {"status": "finished", "metrics": {"score": score, "val_dice": 0.5}}
         (folder / "result.json").write_text(json.dumps(result))
 
 
@@ -87,13 +90,19 @@ def test_the_best_loss_weights_and_then_the_best_architecture(plan) -> None:
             "finalists/by-alpha",
             "finalists/2-times",
             "finalists/4-times",
+            "semi-final/2-times",
+            "semi-final/default-architecture",
+            "semi-final/defaults",
             "final/2-times",
             "final/default-architecture",
-            "final/defaults",
         ]
-        assert spent(run) == pytest.approx(66.0)
+        assert spent(run) == pytest.approx(88.0)
     assert (winner.name, winner.genotype, winner.loss_weights) == ("2 times", ALPHA, {"lncc": 8.0})
-    assert training.begun == {"2 times": "2-times"}
+    assert training.begun == {
+        "semi-final/2-times": "finalists/2-times",
+        "final/2-times": "semi-final/2-times",
+        "final/default-architecture": "semi-final/default-architecture",
+    }
 
 
 def test_the_default_architecture_gets_the_best_loss_weights(plan, monkeypatch) -> None:
@@ -101,6 +110,14 @@ def test_the_default_architecture_gets_the_best_loss_weights(plan, monkeypatch) 
     with opened(plan) as run:
         winner, _ = played(run, Training())
     assert winner == Finalist("default architecture", DEFAULT, {"lncc": 8.0})
+
+
+@pytest.mark.parametrize(("in_final", "first"), [(0.85, "default architecture"), (0.75, "2 times")])
+def test_the_final_decides_among_the_best_of_the_semi_final(plan, in_final, first) -> None:
+    with opened(plan) as run:
+        winner, rows = played(run, Training(in_final={"default architecture": in_final}))
+    assert winner.name == first
+    assert names(rows)[-2:] == ["final/2-times", "final/default-architecture"]
 
 
 @pytest.mark.parametrize(
@@ -115,7 +132,7 @@ def test_loss_weights_go_on_while_that_pays(plan, monkeypatch, scores, entered) 
         monkeypatch.setitem(SCORES, name, score)
     with opened(plan) as run:
         _, rows = played(run, Training())
-    assert names(rows)[1:-3] == [f"finalists/{name}" for name in entered]
+    assert [name for name in names(rows)[1:] if name.startswith("finalists/")] == [f"finalists/{e}" for e in entered]
 
 
 def test_one_alone_is_taken_unseen(plan) -> None:
@@ -136,8 +153,8 @@ def test_all_defaults_may_win(plan, monkeypatch) -> None:
     ("most", "trained"),
     [
         (2, ["by alpha", "by alpha", "default architecture"]),
-        (3, ["by alpha", "by alpha", "default architecture", "defaults"]),
-        (4, ["by alpha", "2 times", "2 times", "default architecture", "defaults"]),
+        (3, ["by alpha", *SEMI_FINAL, "default architecture", "by alpha"]),
+        (4, ["by alpha", "2 times", "2 times", *SEMI_FINAL[1:], "2 times", "default architecture"]),
     ],
 )
 def test_defaults_come_before_farther_loss_weights(plan, most, trained) -> None:
@@ -158,9 +175,10 @@ def test_one_that_diverges_is_out_but_paid(plan) -> None:
     with opened(plan) as run:
         winner, rows = played(run, Training(diverges="2 times"))
         assert rows[1]["score"] is None and "not finite" in rows[1]["diverged"]
-        assert names(rows)[2:] == ["final/by-alpha", "final/default-architecture", "final/defaults"]
+        assert names(rows)[2:5] == [f"semi-final/{name.replace(' ', '-')}" for name in SEMI_FINAL]
+        assert names(rows)[5:] == ["final/default-architecture", "final/by-alpha"]
         assert winner.name == "default architecture"
-        assert spent(run) == pytest.approx(55.0)
+        assert spent(run) == pytest.approx(77.0)
 
 
 def test_when_the_searched_diverges_the_defaults_are_left(plan) -> None:
@@ -176,9 +194,9 @@ def test_after_a_stop_only_what_is_missing_is_trained(plan) -> None:
         played(run, first)
     with opened(plan) as run:
         winner, rows = played(run, second)
-        assert winner.name == "2 times" and len(rows) == 6
-        assert second.trained == ["4 times", "2 times", "default architecture", "defaults"]
-        assert spent(run) == pytest.approx(66.0)
+        assert winner.name == "2 times" and len(rows) == 8
+        assert second.trained == ["4 times", "2 times", *SEMI_FINAL[1:], "2 times", "default architecture"]
+        assert spent(run) == pytest.approx(88.0)
 
 
 def test_a_front_has_a_row_a_trained_candidate(plan) -> None:

@@ -60,8 +60,8 @@ class SearchConfig:
     while that pays; then with the default architecture; then with all defaults. 1 takes what was searched, unseen."""
     finalist_steps: int = 200
     """First steps of their final training that loss weights are compared by, up to the next look at the selection
-    pairs; the best of them and the defaults take four times as many, and `train` goes on with the winner's. Also the
-    steps of a candidate of the front."""
+    pairs; the best of them and the defaults take twice as many, the two best of those four times, and `train` goes on
+    with the winner's. Also the steps of a candidate of the front."""
 
     @property
     def levels(self) -> str:
