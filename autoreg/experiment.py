@@ -35,6 +35,7 @@ from autoreg.search.training import TrainDriver
 from autoreg.serving.package import package_model
 from autoreg.setting import Setting, check_devices, open_pool, open_setting, search_spec, training_spec
 from autoreg.storage import Location
+from autoreg.workers.messages import WorkerSpec
 
 FIGURES_OF_WINNER = ("val_dice", "folds_percent", "sdlogj", "score")
 """So far as its training went, on the selection pairs: what result.json of a search reports."""
@@ -68,15 +69,7 @@ def search(
     with open_run(plan, resume=resume, progress=watch.counter("search")) as run:
         write_yaml(output / "config.yaml", run.plan.config)
         run.tracker.tags({"roles_shared": "; ".join(roles.notes) or "none"})
-        with open_pool(spec, config, run.journal.ledger.heartbeat) as pool:
-            fresh, survived = (
-                Place(0, None, pool.shares),
-                partial(survive, pool=pool, journal=run.journal, phase="search"),
-            )
-            survived(lambda place: driver.prepare(pool, setting.image_shape), fresh, key="costs")
-            last = run_rounds(driver, pool, run.journal, resume=resume)
-            if config.search.removal:
-                survived(lambda place: driver.weigh(pool), last, key="importances")
+        _search_rounds(driver, spec, config, run, setting.image_shape, resume=resume)
         trainings = _Trainings(config, spec.network, setting.dataset.path, watch)
         chosen, played = play_off(
             driver.finalists(),
@@ -93,21 +86,38 @@ def search(
         if chosen.genotype:
             write_yaml(output / "genotype.yaml", chosen.genotype.to_dict())
         write_yaml(output / "loss_weights.yaml", chosen.loss_weights)
-        run.finish(
-            metrics=_last_values(run, ("soft_dice", "folds_percent", "alpha_entropy", "train_objective"))
-            | next(
-                ({k: row[k] for k in FIGURES_OF_WINNER} for row in reversed(played) if row["name"] == chosen.name), {}
-            ),
-            network=config.search.network or "autoreg",
-            genotype=dict(chosen.genotype.edges) if chosen.genotype else None,
-            loss_weights=chosen.loss_weights,
-            chosen=chosen.name,
-            finalists=played,
-            costs=driver.costs(chosen.genotype) if chosen.genotype else {},
-            roles_shared=list(roles.notes),
-        )
+        run.finish(**_found(run, config, driver, chosen, played), roles_shared=list(roles.notes))
         draw_history(run)
     return output
+
+
+def _search_rounds(
+    driver: SearchDriver, spec: WorkerSpec, config: Config, run: Run, image_shape: tuple[int, ...], *, resume: bool
+) -> None:
+    """What needs the workers: costs measured, the rounds, and the importances where they were asked for."""
+    with open_pool(spec, config, run.journal.ledger.heartbeat) as pool:
+        survived = partial(survive, pool=pool, journal=run.journal, phase="search")
+        survived(lambda place: driver.prepare(pool, image_shape), Place(0, None, pool.shares), key="costs")
+        last = run_rounds(driver, pool, run.journal, resume=resume)
+        if config.search.removal:
+            survived(lambda place: driver.weigh(pool), last, key="importances")
+
+
+def _found(
+    run: Run, config: Config, driver: SearchDriver, chosen: Finalist, played: list[dict[str, Any]]
+) -> dict[str, Any]:
+    """What result.json says of a search."""
+    of_winner = next((row for row in reversed(played) if row["name"] == chosen.name), None)
+    last = _last_values(run, ("soft_dice", "folds_percent", "alpha_entropy", "train_objective"))
+    return {
+        "metrics": last | ({name: of_winner[name] for name in FIGURES_OF_WINNER} if of_winner else {}),
+        "network": config.search.network or "autoreg",
+        "genotype": dict(chosen.genotype.edges) if chosen.genotype else None,
+        "loss_weights": chosen.loss_weights,
+        "chosen": chosen.name,
+        "finalists": played,
+        "costs": driver.costs(chosen.genotype) if chosen.genotype else {},
+    }
 
 
 @dataclass(frozen=True)
