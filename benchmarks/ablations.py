@@ -29,6 +29,7 @@ SEARCHES: dict[str, tuple[str, ...]] = {
     "sequential": ("search.upper.paths=sequential",),
     "alpha only": ("search.upper.levels=alpha",),
     "lambda only": ("search.upper.levels=loss_weights",),
+    "softmax": ("search.relaxation=softmax",),
     "single-path": ("search.relaxation=single-path",),
     "partial-channel": ("search.relaxation=partial-channel",),
     "kernels merged": ("search.activation=after_sum",),
