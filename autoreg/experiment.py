@@ -1,6 +1,6 @@
 """Start here: each command as one short function, configuration in, result out."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -10,7 +10,7 @@ import torch
 
 from autoreg.begun import go_on_from
 from autoreg.choice import Choice, fit_dims, in_order, plain_network, write_choice
-from autoreg.config import Config, config_from_dict, load_space, read_yaml, write_yaml
+from autoreg.config import Config, changed, config_from_dict, load_space, read_yaml, write_yaml
 from autoreg.data.landmarks import pair_landmarks
 from autoreg.data.splits import Roles
 from autoreg.errors import InputError
@@ -221,6 +221,7 @@ def evaluate(
     dataset: Location | None,
     split: str = "test",
     config: Config | None = None,
+    overrides: Sequence[str] = (),
     output: Path | None = None,
     fields: bool = False,
     refine: int = 0,
@@ -228,12 +229,19 @@ def evaluate(
 ) -> Path:
     """Score a model on the pairs of a split, each refined by so many steps; pairs.parquet has a row a pair and label.
 
+    `overrides`, as `data.pairs=test_pairs_t1_to_t1`, change how the data are read from how the model's were.
+
     Raises:
         InputError: no such model, a model that cannot be refined, no pairs in the split, or data that cannot be used.
     """
+    if other := [text for text in overrides if not text.startswith("data.")]:
+        raise InputError(
+            f"--set: expected keys of `data` alone, since nothing is trained, got {other[0].partition('=')[0]}"
+        )
     folder = model_folder if model_folder.is_dir() else model_folder.parent
     saved = folder / "config.yaml"
     config = config or (config_from_dict(read_yaml(saved), str(saved)) if saved.exists() else Config())
+    config = changed(config, overrides)
     model = load_model(model_folder)
     if refine:
         unsupervised(model)  # refused before anything is written

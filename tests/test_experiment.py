@@ -170,6 +170,14 @@ def test_train_evaluate_register(searched, phantoms, tmp_path, ray_cluster):
     autoreg("evaluate", model, "--dataset", phantoms, "--quiet", "--save-fields")
     pairs = pd.read_parquet(model / "test" / "pairs.parquet")
     assert {"fixed", "moving", "label", "dice", "hd95_mm", "folds_percent", "sdlogj", "seconds"} <= set(pairs)
+    listed = json.loads(phantoms.read_text())["test_pairs"]
+    other = phantoms.with_name("other_list.json")
+    other.write_text(json.dumps(json.loads(phantoms.read_text()) | {"test_pairs_some": listed[:1]}))
+    some = ("evaluate", model, "--dataset", other, "--output", tmp_path / "some", "--set")
+    autoreg(*some, "data.pairs=test_pairs_some", "--quiet")
+    found = pd.read_parquet(tmp_path / "some" / "pairs.parquet")
+    assert [[*pair] for pair in {*zip(found["fixed"], found["moving"], strict=True)}] == listed[:1]
+    assert "data" in autoreg(*some, "train.steps=3", code=2)
     images = sorted((phantoms.parent / "images").glob("*.nii.gz"))
     warped = tmp_path / "warped.nii.gz"
     autoreg("register", model, images[0], images[1], "--warped", warped, "--transform", tmp_path / "t.nii.gz")

@@ -5,7 +5,15 @@ from typing import Any
 
 import click
 
-from autoreg.cli.options import LOCATION, dataset_option, output_option, quiet_option, refine_option, show_result
+from autoreg.cli.options import (
+    LOCATION,
+    dataset_option,
+    output_option,
+    quiet_option,
+    refine_option,
+    set_option,
+    show_result,
+)
 from autoreg.mirror import working_folder
 from autoreg.storage import Location, inside, is_uri
 
@@ -16,6 +24,7 @@ from autoreg.storage import Location, inside, is_uri
 @click.option("--split", type=click.Choice(["val", "test"]), default="test", show_default=True)
 @click.option("--save-fields", is_flag=True, help="Also write the displacements in Learn2Reg's layout.")
 @refine_option
+@set_option
 @output_option
 @quiet_option
 def evaluate(model: Location, output: Location | None, save_fields: bool, quiet: bool, **options: Any) -> None:
@@ -25,6 +34,7 @@ def evaluate(model: Location, output: Location | None, save_fields: bool, quiet:
     Examples:
       autoreg evaluate runs/hippocampus/search-1/train --dataset data/hippocampus/dataset.json --split test
       autoreg evaluate runs/hippocampus/search-1/train --dataset data/hippocampus/dataset.json --refine 20
+      autoreg evaluate runs/brain --dataset t1t2/dataset.json --set data.pairs=test_pairs_t1_to_t1 --output runs/t1
       autoreg evaluate s3://bucket/run/train --dataset s3://bucket/set/dataset.json
     """
     from autoreg import experiment
