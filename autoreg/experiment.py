@@ -20,7 +20,15 @@ from autoreg.files import make_folder, result_file
 from autoreg.finals import draw_front, play_off
 from autoreg.networks import weight_count
 from autoreg.pictures import draw_history, draw_pair
-from autoreg.records import record_evaluation, refined_system, run_plan, track_comparison, track_evaluation
+from autoreg.records import (
+    evaluated_otherwise,
+    record_evaluation,
+    run_plan,
+    system_folder,
+    system_name,
+    track_comparison,
+    track_evaluation,
+)
 from autoreg.registration.model import load_model, save_model
 from autoreg.registration.refine import register_refined, unsupervised
 from autoreg.reporting.compare import compare_runs
@@ -249,7 +257,8 @@ def evaluate(
     pairs = setting.dataset.pairs(split)  # type: ignore[arg-type]
     if not pairs:
         raise InputError(f"{setting.dataset.path}: {split}: expected pairs or subjects in this split, got none")
-    output = output or (refined_system(folder, refine) if refine else folder) / split
+    ways = evaluated_otherwise(folder, setting.dataset.name, overrides, refine)
+    output = output or system_folder(folder, ways) / split
     make_folder(output)
     points = pair_landmarks(setting.dataset, pairs)
     frame = evaluate_pairs(
@@ -271,7 +280,7 @@ def evaluate(
     shown = typical_pair(frame)
     displacement = register_refined(model, setting.volumes, shown, steps=refine, device=_device())
     draw_pair(setting.volumes[shown[0]], setting.volumes[shown[1]], displacement, output)
-    track_evaluation(folder, output, f"{split}-refined-{refine}" if refine else split, metrics)
+    track_evaluation(folder, output, f"{split}-{system_name(ways)}" if ways else split, metrics)
     return output
 
 

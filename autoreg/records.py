@@ -1,6 +1,7 @@
 """Where runs, evaluations and comparisons are written down: result.json, and the tracked runs they belong to."""
 
 import logging
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -33,12 +34,28 @@ def run_plan(command: str, config: Config, setting: Setting, output: Path) -> Ru
     )
 
 
-def refined_system(folder: Path, steps: int) -> Path:
-    """The folder of a model with refined displacements: a system of its own for comparisons, at the model's cost."""
-    system = folder / f"refined-{steps}"
+def evaluated_otherwise(folder: Path, dataset: str, overrides: Sequence[str], refine: int) -> tuple[str, ...]:
+    """In what the evaluation of a model differs from how it was trained: a data set of another name, changed keys of
+    `data`, refined displacements; nothing where it is the model's own."""
+    trained = read_result(folder) if (folder / "result.json").exists() else {}
+    other = (dataset,) if trained.get("dataset", dataset) != dataset else ()
+    refined = (f"refined-{refine}",) if refine else ()
+    return (*other, *(text.removeprefix("data.") for text in overrides), *refined)
+
+
+def system_name(ways: Sequence[str]) -> str:
+    """One part of a path, and a name in MLflow."""
+    return re.sub(r"[^\w.-]", "-", "-".join(ways)).lstrip(".")
+
+
+def system_folder(folder: Path, ways: Sequence[str]) -> Path:
+    """The folder of a model, or one below it, a system of its own for comparisons at the model's cost."""
+    if not ways:
+        return folder
+    system = folder / system_name(ways)
     system.mkdir(parents=True, exist_ok=True)
     trained = read_result(folder) if (folder / "result.json").exists() else {"command": "train"}
-    write_json(system / "result.json", {**trained, "name": f"{folder.name} refined {steps}"})
+    write_json(system / "result.json", {**trained, "name": " ".join([folder.name, *ways])})
     return system
 
 

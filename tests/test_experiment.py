@@ -178,6 +178,11 @@ def test_train_evaluate_register(searched, phantoms, tmp_path, ray_cluster):
     found = pd.read_parquet(tmp_path / "some" / "pairs.parquet")
     assert [[*pair] for pair in {*zip(found["fixed"], found["moving"], strict=True)}] == listed[:1]
     assert "data" in autoreg(*some, "train.steps=3", code=2)
+    own = (model / "test" / "pairs.parquet").read_bytes()
+    autoreg("evaluate", model, "--dataset", other, "--set", "data.pairs=test_pairs_some", "--quiet")
+    apart = model / "pairs-test_pairs_some" / "test" / "pairs.parquet"
+    assert len(pd.read_parquet(apart)) == len(found)
+    assert (model / "test" / "pairs.parquet").read_bytes() == own
     images = sorted((phantoms.parent / "images").glob("*.nii.gz"))
     warped = tmp_path / "warped.nii.gz"
     autoreg("register", model, images[0], images[1], "--warped", warped, "--transform", tmp_path / "t.nii.gz")
