@@ -22,17 +22,17 @@ from autoreg.config import Config, load_config
 from autoreg.reporting.watch import Watch
 from autoreg.search.run import read_result
 
-FULL = "search.upper.paths=full"
+ONE_STEP = "search.upper.loss_weights_estimator=through_output"
+FULL = ("search.upper.paths=full", "search.relaxation=softmax", ONE_STEP)
 SEARCHES: dict[str, tuple[str, ...]] = {
     "joint": (),
-    "joint, both paths": (FULL,),
+    "joint, both paths": FULL,
     "sequential": ("search.upper.paths=sequential",),
     "alpha only": ("search.upper.levels=alpha",),
     "lambda only": ("search.upper.levels=loss_weights",),
     "softmax": ("search.relaxation=softmax",),
-    "single-path": ("search.relaxation=single-path",),
     "partial-channel": ("search.relaxation=partial-channel",),
-    "kernels merged": ("search.activation=after_sum",),
+    "kernels merged": ("search.relaxation=softmax", "search.activation=after_sum"),
     "structure, too": ("space=topology",),
     "upper levels twice as often": (),
     "upper levels half as often": (),
@@ -41,7 +41,8 @@ SEARCHES: dict[str, tuple[str, ...]] = {
     "alpha: 2 steps unrolled": ("search.upper.alpha_estimator=unrolled", "search.upper.horizon=2"),
     "lambda: dot product": ("search.upper.loss_weights_estimator=dot_product",),
     "lambda: plain dot product": ("search.upper.loss_weights_estimator=dot_product_plain",),
-    "lambda: 2 steps unrolled": ("search.upper.loss_weights_estimator=unrolled", "search.upper.horizon=2"),
+    "lambda: one step": (ONE_STEP,),
+    "lambda: 4 steps unrolled": ("search.upper.loss_weights_estimator=unrolled", "search.upper.horizon=4"),
 }
 OFTEN = {"upper levels twice as often": 2.0, "upper levels half as often": 0.5}
 STUDIES: dict[str, tuple[str, ...]] = {

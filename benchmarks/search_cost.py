@@ -29,6 +29,7 @@ from autoreg.workers.worker import Worker
 UPPER = {"update_alpha": True, "update_loss_weights": True}
 FULL = {"alpha_step": 0.15}
 BY_TERM = {"loss_weights_estimator": "dot_product"}
+UNROLLED = {"loss_weights_estimator": "unrolled", "horizon": 2}
 RELAXATIONS = ("softmax", "partial-channel", "single-path")
 
 
@@ -55,6 +56,7 @@ def rounds(setting: Setting, config: Config) -> dict[str, tuple[int, Callable[[]
         variants[f"{relaxation}, K=4, a backward pass a term"] = (4, search(relaxation, 4, **UPPER, **BY_TERM))
         for steps in (4, 12, 20):
             variants[f"{relaxation}, K={steps}"] = (steps, search(relaxation, steps, **UPPER))
+        variants[f"{relaxation}, K=12, lambda through 2 steps"] = (12, search(relaxation, 12, **UPPER, **UNROLLED))
     variants["softmax, K=4, kernels merged"] = (4, search("softmax", 4, "after_sum", **UPPER))
     return variants | {"softmax, K=4, both paths": (4, search("softmax", 4, **UPPER, **FULL))}
 

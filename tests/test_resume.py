@@ -37,7 +37,7 @@ def begun(phantoms, tmp_path_factory) -> tuple[Path, Path]:
     [
         ("space=compact", "--resume: space: expected 'tiny' as the run began, got 'compact'"),
         ("seed=5", "--resume: seed: expected 0 as the run began, got 5"),
-        ("search.relaxation=single-path", "search.relaxation: expected 'softmax'"),
+        ("search.relaxation=softmax", "search.relaxation: expected 'single-path'"),
     ],
 )
 def test_another_search_is_refused_and_the_folder_stays(begun, phantoms, change, words):

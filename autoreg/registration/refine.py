@@ -5,8 +5,8 @@ a stationary velocity whose exponential comes before the network's displacement:
 
     phi = phi_network o exp(K v),    u(x) = exp(K v)(x) + u_network(x + exp(K v)(x))
 
-with v on the half grid, K a smoothing kernel, by Adam from v = 0. A state is kept if its objective is lower than
-that of the one kept before and it folds no more, so neither figure can get worse.
+with v on the half grid, K a smoothing kernel, by Adam from v = 0. Every few steps the state is kept if its objective
+is lower than that of the one kept before and it folds no more, so neither figure can get worse.
 
 Reference: Balakrishnan et al. 2019, doi:10.1109/TMI.2019.2897538 (instance-specific optimisation).
 """
@@ -34,6 +34,8 @@ RATE = 0.02
 SMOOTHINGS = 2
 """Means over 3^d voxels that make up K: about a Gaussian of 1.2 voxels of the half grid."""
 _SQUARINGS = 4
+LOOK = 10
+"""Steps between two states that may be kept: counting folds on the whole grid costs more than a step."""
 
 
 def register_refined(
@@ -75,17 +77,24 @@ def refine(model: Model, batch: PairBatch, start: Displacement, *, steps: int, r
     lambda_ = start.new_tensor(weights)
     velocity = start.new_zeros(*start.shape[:2], *[n // 2 for n in start.shape[2:]], requires_grad=True)
     adam = torch.optim.Adam([velocity], lr=rate)
+    coarse = halve(start) / 2
     finest = any(term.level == 0 for term in objective.terms)
-    registration = _moved(start, velocity, finest=finest)
-    value = lambda_ @ objective.terms_of(batch, registration)
+
+    def evaluated() -> tuple[Displacement, Tensor]:
+        inner = _exponential(velocity)
+        displacement = _before(start, inner) if finest else start  # no term would look at it
+        return inner, lambda_ @ objective.terms_of(batch, Registration(displacement, (compose(coarse, inner),)))
+
+    _, value = evaluated()
     best, lowest, fewest = start, value.item(), folds_percent(start[batch.crop])
-    for _ in range(steps):
+    for step in range(1, steps + 1):
         (velocity.grad,) = torch.autograd.grad(value, [velocity])
         adam.step()
-        registration = _moved(start, velocity, finest=finest)
-        value = lambda_ @ objective.terms_of(batch, registration)
-        if value.item() < lowest and (folds := folds_percent(registration.displacement[batch.crop])) <= fewest:
-            best, lowest, fewest = registration.displacement.detach(), value.item(), folds
+        inner, value = evaluated()
+        if (step % LOOK == 0 or step == steps) and value.item() < lowest:
+            displacement = _before(start, inner.detach())
+            if (folds := folds_percent(displacement[batch.crop])) <= fewest:
+                best, lowest, fewest = displacement, value.item(), folds
     return best
 
 
@@ -108,13 +117,15 @@ def unsupervised(model: Model) -> tuple[Objective, Sequence[float]]:
     return Objective(terms, ()), weights
 
 
-def _moved(start: Displacement, velocity: Velocity, *, finest: bool) -> Registration:
-    """phi_start o exp(K v) on the grid of `start` (derivatives only if `finest`) and on the half grid."""
+def _exponential(velocity: Velocity) -> Displacement:
+    """exp(K v) on the half grid."""
     smooth: Tensor = velocity
     mean = {2: F.avg_pool2d, 3: F.avg_pool3d}[velocity.ndim - 2]
     for _ in range(SMOOTHINGS):
         smooth = mean(smooth, 3, stride=1, padding=1)
-    inner = integrate(smooth, steps=_SQUARINGS)
-    with torch.set_grad_enabled(finest):  # most of a step's time, if terms are there
-        displacement = compose(start, resize_displacement(inner, tuple(start.shape[2:])))
-    return Registration(displacement, (compose(halve(start) / 2, inner),))
+    return integrate(smooth, steps=_SQUARINGS)
+
+
+def _before(start: Displacement, inner: Displacement) -> Displacement:
+    """phi_start o exp(K v) on the grid of `start`, from exp(K v) on the half grid."""
+    return compose(start, resize_displacement(inner, tuple(start.shape[2:])))

@@ -26,10 +26,10 @@ IMPORTANCE_BATCHES = 7
 class SearchConfig:
     """The schedule of a search."""
 
-    rounds: int = 150
-    warmup_rounds: int = 40
+    rounds: int = 60
+    warmup_rounds: int = 20
     """Rounds of weights only, before alpha and lambda move."""
-    steps_per_round: int = 4
+    steps_per_round: int = 12
     """Weight steps of a round; one alpha step and one lambda step follow them."""
     batch_size: int = 2
     """Pairs of a weight step, over all workers."""
@@ -38,8 +38,8 @@ class SearchConfig:
     learning_rate: float = 1e-3
     network: str | None = None
     """A network by name whose loss weights alone are searched; none searches the space's architecture, too."""
-    relaxation: str = "softmax"
-    """How the choice on an edge is mixed: `softmax`, `single-path` or `partial-channel`."""
+    relaxation: str = "single-path"
+    """How the choice on an edge is mixed: `single-path`, `softmax` or `partial-channel`."""
     activation: str = "inside"
     """Primitives are activated each (`inside`), or together after their sum, with kernels merged (`after_sum`)."""
     upper_level: int = 1

@@ -29,7 +29,7 @@ class UpperConfig:
 
     alpha_learning_rate: float = 0.3
     """Length of alpha's step in a round, over all edges together."""
-    lambda_learning_rate: float = 0.1
+    lambda_learning_rate: float = 0.2
     """Length of the step of log lambda in a round."""
     levels: str = "both"
     """What is searched: `both`, `alpha` or `loss_weights`; the other stays at its start."""
@@ -37,8 +37,8 @@ class UpperConfig:
     """Ways from the loss weights to the labels' objective: `direct` through the weights alone, `full` also through
     alpha; `sequential` searches alpha in the first half of the rounds and the loss weights in the second."""
     alpha_estimator: str = "darts_fd"
-    loss_weights_estimator: str = "through_output"
-    horizon: int = 1
+    loss_weights_estimator: str = "unrolled"
+    horizon: int = 2
     """Steps that `unrolled` goes back; the most products of `neumann` and `conjugate_gradient`."""
 
     def __post_init__(self) -> None:

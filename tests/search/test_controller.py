@@ -30,7 +30,8 @@ def test_one_level_alone(levels: str, expected: tuple[bool, bool]) -> None:
 
 
 def test_full_tells_the_workers_how_far_alpha_will_go() -> None:
-    config = SearchConfig(upper=UpperConfig(paths="full", alpha_estimator="darts_fd", alpha_learning_rate=0.3))
+    upper = UpperConfig(paths="full", loss_weights_estimator="through_output", alpha_learning_rate=0.3)
+    config = SearchConfig(relaxation="softmax", upper=upper)
     driver = SearchDriver(load_space("tiny", dims=3), config, bounds={"folds_percent": 0.3}, seed=0)
     assert driver.task(0).alpha_step == pytest.approx(0.15)  # the first step of momentum with dampening one half
 
@@ -39,7 +40,7 @@ def test_full_tells_the_workers_how_far_alpha_will_go() -> None:
     ("upper", "changes", "message"),
     [
         (
-            {"paths": "full", "alpha_estimator": "darts_fd"},
+            {"paths": "full", "loss_weights_estimator": "through_output"},
             {"relaxation": "single-path"},
             "full needs relaxation softmax or partial-channel, got single-path",
         ),
@@ -48,9 +49,9 @@ def test_full_tells_the_workers_how_far_alpha_will_go() -> None:
             {"removal": True, "relaxation": "single-path"},
             r"removal: expected relaxation softmax or .* got single-path",
         ),
-        ({"levels": "loss_weights"}, {"removal": True}, r"removal: expected .* got softmax, loss_weights"),
+        ({"levels": "loss_weights"}, {"removal": True}, r"removal: expected .* got single-path, loss_weights"),
         ({}, {"activation": "before"}, "activation: expected one of inside, after_sum, got 'before'"),
-        ({"alpha_estimator": "unrolled", "horizon": 5}, {}, r"horizon: expected at most 4 \(steps_per_round\)"),
+        ({"alpha_estimator": "unrolled", "horizon": 13}, {}, r"horizon: expected at most 12 \(steps_per_round\)"),
     ],
 )
 def test_what_does_not_go_together_is_named(upper: dict, changes: dict, message: str) -> None:

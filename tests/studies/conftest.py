@@ -13,7 +13,7 @@ def brief() -> Config:
     """Four steps everywhere, in this process."""
     values = {
         "space": "tiny",
-        "search": {"rounds": 3, "warmup_rounds": 1, "steps_per_round": 1, "finalists": 1},
+        "search": {"rounds": 3, "warmup_rounds": 1, "steps_per_round": 2, "finalists": 1},
         "train": {"steps": 4, "steps_per_round": 4, "evaluate_every": 1, "selection_pairs": 1, "warmup_steps": 1},
         "tune": {"trials": 2},
         "workers": {"local": True},
