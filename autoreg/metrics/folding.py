@@ -11,8 +11,8 @@ from autoreg.shapes import Displacement
 from autoreg.spatial import corner_determinants, jacobian_determinant
 
 
-def folds_percent(displacement: Displacement, mask: Tensor | None = None) -> float:
-    """Percent of inner voxels where the field is no digital diffeomorphism.
+def folded_voxels(displacement: Displacement) -> Tensor:
+    """Inner voxels where the field is no digital diffeomorphism, (1, *s - 2).
 
     A voxel folds if one of its 2^d one-sided corner determinants, or in 3-D one of the two central
     tetrahedra at it, is not positive. Central differences miss alternating fields; this count does not.
@@ -23,7 +23,12 @@ def folds_percent(displacement: Displacement, mask: Tensor | None = None) -> flo
     folded = (corner_determinants(field) <= 0).any(1)
     if field.shape[1] == 3:
         folded |= (_central_tetrahedra(field) <= 0).any(1)
-    return _percent(folded, mask, field)
+    return folded
+
+
+def folds_percent(displacement: Displacement, mask: Tensor | None = None) -> float:
+    """Percent of inner voxels that are `folded_voxels`."""
+    return _percent(folded_voxels(displacement), mask, _one_field(displacement))
 
 
 def folds_percent_central(displacement: Displacement, mask: Tensor | None = None) -> float:

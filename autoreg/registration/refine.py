@@ -5,13 +5,16 @@ a stationary velocity whose exponential comes before the network's displacement:
 
     phi = phi_network o exp(K v),    u(x) = exp(K v)(x) + u_network(x + exp(K v)(x))
 
-with v on the half grid, K a smoothing kernel, by Adam from v = 0. Every few steps the state is kept if its objective
-is lower than that of the one kept before and it folds no more, so neither figure can get worse.
+with v on the image's grid, K a smoothing kernel, by Adam from v = 0. Every term is taken on the image's grid, whatever
+it was trained on: what a coarse grid leaves over is what there is to gain. Every few steps v is calmed where voxels
+fold that did not before, and the state is kept if its objective is lower than that of the one kept before and it folds
+no more, so neither figure can get worse.
 
 Reference: Balakrishnan et al. 2019, doi:10.1109/TMI.2019.2897538 (instance-specific optimisation).
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import torch
 import torch.nn.functional as F
@@ -20,22 +23,26 @@ from torch import Tensor
 from autoreg.data.volume import Volume
 from autoreg.errors import InputError
 from autoreg.losses import SIMILARITIES
-from autoreg.metrics import folds_percent
+from autoreg.metrics import folded_voxels
 from autoreg.networks import Registration
 from autoreg.registration.batch import PairBatch, load_batch
 from autoreg.registration.model import Model
 from autoreg.registration.objective import Objective
 from autoreg.registration.space import OVERLAP, Term
 from autoreg.shapes import Displacement, Velocity
-from autoreg.spatial import compose, halve, integrate, resize_displacement
+from autoreg.spatial import compose, integrate
 
-RATE = 0.02
-"""Voxels of the half grid that Adam moves each component of v in its first step."""
+RATE = 0.04
+"""Voxels that Adam moves each component of v in its first step."""
 SMOOTHINGS = 2
-"""Means over 3^d voxels that make up K: about a Gaussian of 1.2 voxels of the half grid."""
-_SQUARINGS = 4
+"""Means over 3^d voxels that make up K: about a Gaussian of 1.2 voxels."""
 LOOK = 10
-"""Steps between two states that may be kept: counting folds on the whole grid costs more than a step."""
+"""Steps between two states that may be kept."""
+CALMINGS = 3
+"""Times that a state is calmed before it is given up."""
+REACH = 2
+"""Voxels around a fold in which the velocity is taken away; it comes back over one voxel more."""
+_SQUARINGS = 4
 
 
 def register_refined(
@@ -65,7 +72,7 @@ def refine(model: Model, batch: PairBatch, start: Displacement, *, steps: int, r
         model: its terms and loss weights make the objective.
         batch: one pair.
         start: (1, d, *s) in voxels on the padded grid of the batch.
-        rate: first step of Adam, in voxels of the half grid.
+        rate: first step of Adam, in voxels.
 
     Returns:
         (1, d, *s): the last state that was kept; `start` itself if none was.
@@ -75,31 +82,35 @@ def refine(model: Model, batch: PairBatch, start: Displacement, *, steps: int, r
     """
     objective, weights = unsupervised(model)
     lambda_ = start.new_tensor(weights)
-    velocity = start.new_zeros(*start.shape[:2], *[n // 2 for n in start.shape[2:]], requires_grad=True)
+    velocity = torch.zeros_like(start, requires_grad=True)
     adam = torch.optim.Adam([velocity], lr=rate)
-    coarse = halve(start) / 2
-    finest = any(term.level == 0 for term in objective.terms)
 
     def evaluated() -> tuple[Displacement, Tensor]:
-        inner = _exponential(velocity)
-        displacement = _before(start, inner) if finest else start  # no term would look at it
-        return inner, lambda_ @ objective.terms_of(batch, Registration(displacement, (compose(coarse, inner),)))
+        displacement = compose(start, _exponential(velocity))
+        return displacement, lambda_ @ objective.terms_of(batch, Registration(displacement, ()))
 
-    _, value = evaluated()
-    best, lowest, fewest = start, value.item(), folds_percent(start[batch.crop])
+    displacement, value = evaluated()
+    best, lowest, fewest = start, value.item(), folded_voxels(start[batch.crop]).sum()
     for step in range(1, steps + 1):
         (velocity.grad,) = torch.autograd.grad(value, [velocity])
         adam.step()
-        inner, value = evaluated()
-        if (step % LOOK == 0 or step == steps) and value.item() < lowest:
-            displacement = _before(start, inner.detach())
-            if (folds := folds_percent(displacement[batch.crop])) <= fewest:
-                best, lowest, fewest = displacement, value.item(), folds
+        displacement, value = evaluated()
+        if step % LOOK and step < steps:
+            continue
+        folded = folded_voxels(displacement[batch.crop])
+        for _ in range(CALMINGS):
+            if folded.sum() <= fewest:
+                break
+            _calm(velocity.detach()[batch.crop], folded)
+            displacement, value = evaluated()
+            folded = folded_voxels(displacement[batch.crop])
+        if value.item() < lowest and folded.sum() <= fewest:
+            best, lowest, fewest = displacement.detach(), value.item(), folded.sum()
     return best
 
 
 def unsupervised(model: Model) -> tuple[Objective, Sequence[float]]:
-    """The model's objective and loss weights without terms that need labels.
+    """The model's objective on the image's grid, and its loss weights, without terms that need labels.
 
     Raises:
         InputError: the model holds no terms (an older file), or no similarity is left of them.
@@ -108,7 +119,7 @@ def unsupervised(model: Model) -> tuple[Objective, Sequence[float]]:
         raise InputError(
             "model.pt: terms: expected the terms of the loss weights, got none (an older file); train again"
         )
-    terms = [term for term in (Term(**values) for values in model.terms) if term.kind != OVERLAP]
+    terms = [replace(Term(**values), level=0) for values in model.terms if values["kind"] != OVERLAP]
     weights = [float(model.loss_weights[term.name]) for term in terms]
     if not any(term.kind in SIMILARITIES and weight for term, weight in zip(terms, weights, strict=True)):
         raise InputError(
@@ -118,14 +129,26 @@ def unsupervised(model: Model) -> tuple[Objective, Sequence[float]]:
 
 
 def _exponential(velocity: Velocity) -> Displacement:
-    """exp(K v) on the half grid."""
+    """exp(K v)."""
     smooth: Tensor = velocity
-    mean = {2: F.avg_pool2d, 3: F.avg_pool3d}[velocity.ndim - 2]
     for _ in range(SMOOTHINGS):
-        smooth = mean(smooth, 3, stride=1, padding=1)
+        smooth = _mean(smooth)
     return integrate(smooth, steps=_SQUARINGS)
 
 
-def _before(start: Displacement, inner: Displacement) -> Displacement:
-    """phi_start o exp(K v) on the grid of `start`, from exp(K v) on the half grid."""
-    return compose(start, resize_displacement(inner, tuple(start.shape[2:])))
+def _calm(velocity: Velocity, folded: Tensor) -> None:
+    """Take the velocity away where voxels fold, and less and less around; in place.
+
+    Args:
+        velocity: (1, d, *s).
+        folded: inner voxels, (1, *s - 2).
+    """
+    dims = folded.ndim - 1
+    near = F.pad(folded[None].to(velocity.dtype), (1, 1) * dims)
+    near = {2: F.max_pool2d, 3: F.max_pool3d}[dims](near, 2 * REACH + 1, stride=1, padding=REACH)
+    velocity *= 1 - _mean(near)
+
+
+def _mean(values: Tensor) -> Tensor:
+    """Means over 3^d voxels."""
+    return {2: F.avg_pool2d, 3: F.avg_pool3d}[values.ndim - 2](values, 3, stride=1, padding=1)
