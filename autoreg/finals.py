@@ -37,7 +37,7 @@ def play_off(
 ) -> tuple[Finalist, list[dict[str, Any]]]:
     """The best by the score among loss weights, then among architectures with those; and a row on each training.
 
-    Loss weights, `rounds` each, for the first architecture: as searched, twice as far, and while that is the best so
+    Loss weights, `rounds` each, for the first architecture: as far as searched, twice as far, and while that is the best so
     far twice as far again. Then the best goes on, against the other architectures with the same loss weights, and
     against what there is without a search, the last architecture with the starts: through a semi-final, and the two
     best to a final of four times the rounds. What learns fastest, as these and small networks do, is not to be judged
@@ -95,7 +95,8 @@ def _line_of_loss_weights(
     most: int,
 ) -> tuple[list[Finalist], list[dict[str, Any]]]:
     """Who entered, and their rows: the finalist, and others with its architecture while going farther pays."""
-    entered, rows = [first], play(first, 1)
+    nearest = replace(loss_weights_along(first, 1), name=first.name)
+    entered, rows = [nearest], play(nearest, 1)
     while _ranked(rows)[0] == len(rows) - 1 and len(entered) < most:
         rival = loss_weights_along(first, 2 ** len(entered))
         if rival.same_as(entered[-1]):

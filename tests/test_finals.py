@@ -1,6 +1,7 @@
 """Trainings that are begun decide, are not repeated after a stop, and their cost is the search's."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -133,6 +134,15 @@ def test_loss_weights_go_on_while_that_pays(plan, monkeypatch, scores, entered) 
     with opened(plan) as run:
         _, rows = played(run, Training())
     assert [name for name in names(rows)[1:] if name.startswith("finalists/")] == [f"finalists/{e}" for e in entered]
+
+
+def test_the_first_enters_with_loss_weights_one_time_as_far(plan, monkeypatch) -> None:
+    """Not with those of the search as they are: regularity is raised with what grew."""
+    monkeypatch.setitem(SCORES, "by alpha", 0.9)
+    searched = [replace(finalist, loss_weights={"lncc": 3.0}) for finalist in ARCHITECTURES]
+    with opened(plan) as run:
+        winner, _ = played(run, Training(), entering=searched)
+    assert (winner.name, winner.loss_weights) == ("by alpha", along(searched[0], 1).loss_weights)
 
 
 def test_one_alone_is_taken_unseen(plan) -> None:

@@ -39,8 +39,8 @@ def loss_weights_along(space: SearchSpace, finalist: Finalist, times: int) -> Fi
     """The finalist with loss weights so many times as far from the starts as the search went (in log); 0: the starts.
 
     A search of few rounds often stops on the way; going on in its direction costs the begin of a training to try.
-    Regularity (smoothness, folding) keeps its proportion to the term that grows most: how much a long training needs of
-    it, no short one can tell.
+    Regularity (smoothness, folding) grows by the root of what the term grows that grows most, beyond its own way: how
+    much a long training needs of it no short one can tell, and while nothing folds the hypergradient sees none of it.
     """
     starts = {term.name: 1.0 if term.reference else term.start for term in space.terms}
     if times == 0:
@@ -51,7 +51,8 @@ def loss_weights_along(space: SearchSpace, finalist: Finalist, times: int) -> Fi
     farther = dict(searched)
     for term in space.terms:
         if not term.reference:
-            moved = searched[term.name] * growth.get(term.name, most) ** (times - 1)
+            own = growth.get(term.name)
+            moved = searched[term.name] * (most ** (times / 2) if own is None else own ** (times - 1))
             farther[term.name] = min(max(moved, term.low), term.high)
     return Finalist(f"loss weights {times} times as far", finalist.genotype, farther)
 
