@@ -38,11 +38,11 @@ def play_off(
     """The best by the score among loss weights, then among architectures with those; and a row on each training.
 
     Loss weights, `rounds` each, for the first architecture: as far as searched, twice as far, and while that is
-    the best so far twice as far again. Then the best goes on, against the other architectures with the same loss weights, and
-    against what there is without a search, the last architecture with the starts: through a semi-final, and the two
-    best to a final of four times the rounds. What learns fastest, as these and small networks do, is not to be judged
-    early. At most `most` architectures and loss weights enter; with one, the first architecture is taken unseen. Costs
-    are the search's. One that diverges is out; when all do, the first is taken.
+    the best so far twice as far again. Then the best goes on, against the other architectures with the same loss
+    weights, and against what there is without a search, the last architecture with the starts: through a semi-final,
+    and the two best to a final of four times the rounds. What learns fastest, as these and small networks do, is not to
+    be judged early. At most `most` architectures and loss weights enter; with one, the first architecture is taken
+    unseen. Costs are the search's. One that diverges is out; when all do, the first is taken.
     """
     if most == 1:
         return architectures[0], []
