@@ -44,7 +44,8 @@ def cell(value: object) -> str:
 
 @contextmanager
 def progress(total: int, description: str, *, quiet: bool = False) -> Iterator[Callable[..., None]]:
-    """A bar with the time left on a terminal, a plain line every 5 % elsewhere; both on stderr.
+    """A bar with the time left on a terminal, a plain line after the first step and every 5 % elsewhere;
+    both on stderr.
 
     Example:
         >>> with progress(len(pairs), "evaluate") as advance:
@@ -65,7 +66,7 @@ def progress(total: int, description: str, *, quiet: bool = False) -> Iterator[C
 
 
 def _plain(console: Console, total: int, description: str) -> Callable[..., None]:
-    start, done, said = time.monotonic(), 0, 0.0
+    start, done, said = time.monotonic(), 0, -1.0
 
     def advance(steps: int = 1, detail: str = "") -> None:
         nonlocal done, said
