@@ -123,6 +123,7 @@ def _found(
         "genotype": dict(chosen.genotype.edges) if chosen.genotype else None,
         "loss_weights": chosen.loss_weights,
         "chosen": chosen.name,
+        "decided": driver.decided(),
         "finalists": played,
         "costs": driver.costs(chosen.genotype) if chosen.genotype else {},
     }

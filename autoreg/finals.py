@@ -19,7 +19,9 @@ from autoreg.search.run import Run, is_finished, read_result
 Training = Callable[[Finalist, Path, str], None]
 """Trains a finalist into a folder, or what is left of it; the last argument is what to call it."""
 HEATS = (("semi-final", 2), ("final", 4))
-"""Name and length, in brief trainings, of what follows them."""
+"""Name and length, in brief trainings, of what follows them where architectures are at stake."""
+SHORT_FINAL = (("final", 2),)
+"""The same where loss weights alone are."""
 IN_FINAL = 2
 """As many go on from the semi-final; where there are no more, it is left out."""
 FirstRounds = Callable[[Finalist, Path, str, int, Path | None], None]
@@ -40,8 +42,8 @@ def play_off(
     Loss weights, `rounds` each, for the first architecture: as far as searched, twice as far, and while that is
     the best so far twice as far again. Then the best goes on, against the other architectures with the same loss
     weights, and against what there is without a search, the last architecture with the starts: through a semi-final,
-    and the two best to a final of four times the rounds. What learns fastest, as these and small networks do, is not to
-    be judged early. At most `most` architectures and loss weights enter; with one, the first architecture is taken
+    and the two best to a final of four times the rounds, since small networks learn fast and are not to be judged
+    early. Where all share an architecture the final is of twice the rounds. At most `most` architectures and loss weights enter; with one, the first architecture is taken
     unseen. Costs are the search's. One that diverges is out; when all do, the first is taken.
     """
     if most == 1:
@@ -78,13 +80,19 @@ def _heats(
     """Rows of the heats, and who was first in the last one; None when all diverged. `begun`: name -> earlier folder."""
     rows: list[dict[str, Any]] = []
     first = None
-    for stage, times in HEATS if len(entering) > IN_FINAL else HEATS[-1:]:
+    for stage, times in _stages(entering):
         found = _play(entering, run, begin(times, begun), stage)
         places = [i for i in _ranked(found) if found[i]["score"] is not None][:IN_FINAL]
         begun = {entering[i].name: run.folder / found[i]["folder"] for i in places}
         entering, rows = [entering[i] for i in places], rows + found
         first = next(iter(entering), first)
     return rows, first
+
+
+def _stages(entering: Sequence[Finalist]) -> Sequence[tuple[str, int]]:
+    if all(finalist.genotype == entering[0].genotype for finalist in entering):
+        return SHORT_FINAL
+    return HEATS if len(entering) > IN_FINAL else HEATS[-1:]
 
 
 def _line_of_loss_weights(

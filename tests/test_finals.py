@@ -8,7 +8,7 @@ import pytest
 
 from autoreg.config import load_space
 from autoreg.errors import DivergedError
-from autoreg.finals import HEATS, draw_front, play_off
+from autoreg.finals import HEATS, SHORT_FINAL, draw_front, play_off
 from autoreg.networks import Genotype
 from autoreg.search.finalists import Finalist
 from autoreg.search.run import Run, RunPlan, open_run
@@ -43,12 +43,12 @@ def played(run: Run, training: "Training", *, most: int = 9, entering=ARCHITECTU
 class Training:
     """Writes what a training leaves; `by alpha` diverges if told to."""
 
-    def __init__(self, *, diverges: str | None = None, dies_at: str | None = None, in_final=None) -> None:
+    def __init__(self, *, diverges: str | None = None, dies_at: str | None = None, in_final=None, heats=HEATS) -> None:
         self.diverges, self.dies_at, self.in_final = diverges, dies_at, in_final or {}
-        self.trained, self.begun = [], {}
+        self.trained, self.begun, self.heats = [], {}, dict(heats)
 
     def first_rounds(self, finalist: Finalist, folder: Path, name: str, rounds: int, begun: Path | None) -> None:
-        assert rounds == ROUNDS * dict(HEATS).get(folder.parent.name, 1)
+        assert rounds == ROUNDS * self.heats.get(folder.parent.name, 1)
         if begun:
             self.begun["/".join(folder.parts[-2:])] = "/".join(begun.parts[-2:])
         self(finalist, folder, name)
@@ -176,7 +176,7 @@ def test_defaults_come_before_farther_loss_weights(plan, most, trained) -> None:
 
 def test_where_there_is_one_architecture_the_loss_weights_meet_the_starts(plan) -> None:
     with opened(plan) as run:
-        winner, rows = played(run, Training(), entering=ARCHITECTURES[:1])
+        winner, rows = played(run, Training(heats=SHORT_FINAL), entering=ARCHITECTURES[:1])
     assert names(rows)[-2:] == ["final/2-times", "final/defaults"]
     assert winner.name == "2 times"
 
@@ -193,7 +193,7 @@ def test_one_that_diverges_is_out_but_paid(plan) -> None:
 
 def test_when_the_searched_diverges_the_defaults_are_left(plan) -> None:
     with opened(plan) as run:
-        winner, rows = played(run, Training(diverges="by alpha"), most=3)
+        winner, rows = played(run, Training(diverges="by alpha", heats=SHORT_FINAL), most=3)
         assert [row["score"] for row in rows] == [None, 0.7, 0.5]
         assert winner.name == "default architecture"
 

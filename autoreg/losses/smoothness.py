@@ -2,12 +2,16 @@
 
 from collections.abc import Callable
 from itertools import combinations
+from math import prod
 
 import torch
 from torch import Tensor
 
 from autoreg.shapes import Displacement
-from autoreg.spatial import corner_determinants, jacobian_determinant
+from autoreg.spatial import corner_determinants, corner_determinants_at, jacobian_determinant, slabs
+
+_FEW = 0.1
+"""Part of the voxels up to which folding is computed where it is paid alone: on a CPU faster than everywhere."""
 
 
 def _in_full_precision(displacement: Displacement) -> Displacement:
@@ -48,8 +52,26 @@ def folding(displacement: Displacement, *, margin: float = 0.1) -> Tensor:
     J are the one-sided determinants of a digital diffeomorphism, 1 for no motion; nothing is paid where
     all exceed the margin.
     """
-    corners = corner_determinants(_in_full_precision(displacement))
-    return torch.relu(margin - corners).flatten(1).mean(1)
+    field = _in_full_precision(displacement)
+    if field.device.type == "cpu" and min(field.shape[2:]) > 2:
+        voxels = _below(field.detach(), margin)
+        if len(voxels) < _FEW * field[:, 0].numel():
+            return _folding_at(field, voxels, margin)
+    return torch.relu(margin - corner_determinants(field)).flatten(1).mean(1)
+
+
+def _below(field: Displacement, margin: float) -> Tensor:
+    """Inner voxels with a corner below the margin, (n, 1 + d)."""
+    return torch.cat([(corner_determinants(slab) < margin).any(1) for slab in slabs(field)], dim=1).nonzero()
+
+
+def _folding_at(field: Displacement, voxels: Tensor, margin: float) -> Tensor:
+    """`folding` where only these voxels pay; the others have neither a value nor a slope."""
+    if not len(voxels):
+        return 0 * field.flatten(1)[:, 0]
+    paid = torch.relu(margin - corner_determinants_at(field, voxels)).sum(1)
+    corners = prod(n - 2 for n in field.shape[2:]) * 2 ** (field.ndim - 2)
+    return paid.new_zeros(len(field)).index_add(0, voxels[:, 0], paid) / corners
 
 
 def log_jacobian_spread(displacement: Displacement, *, smallest: float = 0.01) -> Tensor:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from autoreg.shapes import Displacement
-from autoreg.spatial import corner_determinants, jacobian_determinant
+from autoreg.spatial import corner_determinants, jacobian_determinant, slabs, triple_product
 
 
 def folded_voxels(displacement: Displacement) -> Tensor:
@@ -19,11 +19,7 @@ def folded_voxels(displacement: Displacement) -> Tensor:
 
     Reference: Liu et al., IJCV 2024, doi:10.1007/s11263-024-02047-1.
     """
-    field = _one_field(displacement)
-    folded = (corner_determinants(field) <= 0).any(1)
-    if field.shape[1] == 3:
-        folded |= (_central_tetrahedra(field) <= 0).any(1)
-    return folded
+    return torch.cat([_folded(slab) for slab in slabs(_one_field(displacement))], dim=1)
 
 
 def folds_percent(displacement: Displacement, mask: Tensor | None = None) -> float:
@@ -55,6 +51,13 @@ def sdlogj_learn2reg(displacement: Displacement, mask: Tensor | None = None) -> 
     field = _one_field(displacement)
     determinants = jacobian_determinant(field)[(..., *[slice(1, -1)] * field.shape[1])]
     return _spread((_inside(determinants, mask, field) + 3).clamp(1e-9, 1e9).log())
+
+
+def _folded(field: Tensor) -> Tensor:
+    folded = (corner_determinants(field) <= 0).any(1)
+    if field.shape[1] == 3:
+        folded |= (_central_tetrahedra(field) <= 0).any(1)
+    return folded
 
 
 def _one_field(displacement: Displacement) -> Tensor:
@@ -99,7 +102,7 @@ def _central_tetrahedra(field: Tensor) -> Tensor:
             _shifted(field, offset) - centre + field.new_tensor(offset).view(1, 3, 1, 1, 1) for offset in offsets
         )
         # times the sign: three reversed edges reverse the orientation
-        determinants.append(sign * (a * torch.linalg.cross(b, c, dim=1)).sum(1))
+        determinants.append(sign * triple_product(a, b, c))
     return torch.stack(determinants, dim=1)
 
 

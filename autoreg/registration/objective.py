@@ -10,7 +10,7 @@ from autoreg.metrics import folds_percent, sdlogj
 from autoreg.networks import Registration
 from autoreg.registration.batch import PairBatch
 from autoreg.registration.space import OVERLAP, Term
-from autoreg.shapes import Displacement, Image, OneHot
+from autoreg.shapes import Displacement, OneHot
 from autoreg.spatial import halve, warp
 
 BOUNDED: dict[str, tuple[Callable[[Displacement], float], Callable[[Displacement], Tensor]]] = {
@@ -70,8 +70,8 @@ class _Level:
     def overlapping(self, numbers: Sequence[int]) -> tuple[OneHot, OneHot]:
         """One-hot labels of the fixed and the warped moving side."""
         assert self.batch.fixed.labels is not None and self.batch.moving.labels is not None
-        fixed: Image = halve(one_hot(self.batch.fixed.labels, numbers), times=self.level)
-        moving = halve(one_hot(self.batch.moving.labels, numbers), times=self.level)
+        fixed = one_hot(self.batch.fixed.labels, numbers, times=self.level)
+        moving = one_hot(self.batch.moving.labels, numbers, times=self.level)
         return fixed, warp(moving, self.displacement)
 
 

@@ -20,6 +20,7 @@ from autoreg.workers.messages import RoundReport, RoundTask
 from autoreg.workers.pool import Pool
 
 IMPORTANCE_BATCHES = 7
+_BEHIND = 1e-6
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,9 @@ class SearchConfig:
     """Most weights of the network."""
     pareto: bool = False
     """Draw a front of Dice, folds and time around the result, by more brief trainings."""
+    evidence: float = 3.0
+    """How far alpha must lead away from the stated architecture, in standard deviations of a random walk
+    (`search.drift`), before a choice is changed; 0 takes the largest alpha, as published."""
     removal: bool = False
     """Also enter the architecture of those primitives that the supernet needs most (`search.perturbation`)."""
     finalists: int = 5
@@ -76,6 +80,8 @@ class SearchConfig:
         return {kind: limit for kind, limit in given.items() if limit is not None}
 
     def __post_init__(self) -> None:
+        if self.evidence < 0:
+            raise InputError(f"search.evidence: expected at least 0, got {self.evidence}")
         for name in ("rounds", "steps_per_round", "batch_size", "finalists", "finalist_steps"):
             if getattr(self, name) < 1:
                 raise InputError(f"search.{name}: expected at least 1, got {getattr(self, name)}")
@@ -188,11 +194,14 @@ class SearchDriver:
         return row | {"phase": "search" if index >= self.config.warmup_rounds else "warm-up"}
 
     def _collapse(self) -> Row:
-        """Signs of an architecture that collapses: alpha's entropy, and on how many edges each primitive leads."""
+        """Signs of an architecture that collapses or is none: alpha's entropy, how far it leads away from the stated
+        architecture, and on how many edges each primitive leads."""
         primitives = self.space.primitives
         leading = self.upper.probabilities()[: len(self.choices.edges)].argmax(1)
         shares = zip(primitives, np.bincount(leading, minlength=len(primitives)) / len(leading), strict=False)
-        return {"alpha_entropy": self.upper.entropy(), **{f"alpha_share.{p}": float(share) for p, share in shares}}
+        drift = float(self._drift().max())
+        signs = {"alpha_entropy": self.upper.entropy(), "alpha_drift": drift}
+        return signs | {f"alpha_share.{p}": float(share) for p, share in shares}
 
     def state(self) -> dict[str, Any]:
         return self.upper.state() | {"budget": self.budget.state()}
@@ -222,7 +231,7 @@ class SearchDriver:
         """
         if self.config.levels == "loss_weights":
             return {}
-        found = {"by alpha": self._decoded(self.upper.alpha.log_softmax(dim=1))}
+        found = {"by alpha": self._decoded(self._by_alpha())}
         return found if self.importances is None else found | {"by removal": self._decoded(self.importances)}
 
     def default_genotype(self) -> Genotype:
@@ -231,12 +240,33 @@ class SearchDriver:
         scores[range(len(scores)), self.choices.usual()] = 1.0
         return self._decoded(scores)
 
+    def _by_alpha(self) -> Tensor:
+        """log softmax(alpha), where options that alpha has not decided for come after the stated one, in their order."""
+        scores = self.upper.alpha.log_softmax(dim=1)
+        if self.config.evidence == 0:
+            return scores
+        usual = torch.tensor(self.choices.usual())[:, None]
+        stated = scores.gather(1, usual)
+        undecided = (self._drift() < self.config.evidence) & (scores >= stated)
+        undecided.scatter_(1, usual, False)
+        behind = stated - _BEHIND * (1 + scores.amax(dim=1, keepdim=True) - scores)
+        return torch.where(undecided, behind, scores)
+
+    def _drift(self) -> Tensor:
+        return self.upper.drift.over(self.choices.usual())
+
+    def decided(self) -> list[str]:
+        """Choices that alpha leads away from the stated architecture."""
+        there = torch.from_numpy(self.choices.there[: len(self.rows)])
+        far = (torch.where(there, self._drift(), -torch.inf) >= self.config.evidence).any(dim=1).tolist()
+        return [choice.name for choice, is_far in zip(self.rows, far, strict=True) if is_far]
+
     def fast_genotype(self, genotype: Genotype) -> Genotype:
         """The best by alpha among those whose choices take at most two thirds of the time of this one's."""
         ms = self.budget.costs["ms"]
         least = ms.cheapest(self.choices)
         room = least + (ms.of(genotype) - least) * 2 / 3
-        return self._decoded(self.upper.alpha.log_softmax(dim=1), {"ms": room})
+        return self._decoded(self._by_alpha(), {"ms": room})
 
     def costs(self, genotype: Genotype) -> dict[str, float]:
         """What a network costs, by measured kind; empty without a budget."""

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from autoreg.errors import InputError
 from autoreg.search.constraint import Constraint
+from autoreg.search.drift import Drift
 from autoreg.trilevel import LossWeights, WeightRange
 from autoreg.trilevel.hypergradient import ALPHA_ESTIMATORS, LOSS_WEIGHTS_ESTIMATORS, ONE_STEP
 from autoreg.workers.messages import RoundReport
@@ -73,6 +74,7 @@ class UpperLevels:
     ) -> None:
         generator = torch.Generator().manual_seed(seed)
         self.alpha = ALPHA_START_SPREAD * torch.randn(shape, generator=generator)
+        self.drift = Drift(shape)
         self.loss_weights = LossWeights(ranges)
         self.constraints = {name: Constraint(bound) for name, bound in bounds.items()}
         # short memory as in the original, since the lower level keeps moving
@@ -93,6 +95,7 @@ class UpperLevels:
         if direct is not None and indirect is not None:
             gradient = (direct + indirect).to(self.alpha)
             direction = _unit(gradient)
+            self.drift.add(-direction)
             _step(self._alpha_steps, self.alpha, direction if pull is None else direction + pull)
             logged["alpha_hypergradient_norm"] = float(gradient.norm())
         through_weights = _total(reports, "loss_weights_gradient")
@@ -142,6 +145,7 @@ class UpperLevels:
         """Plain tensors and numbers for a checkpoint."""
         return {
             "alpha": self.alpha.clone(),
+            "drift": self.drift.state(),
             "theta": self.loss_weights.theta.clone(),
             "constraints": {n: [c.multiplier, c.price] for n, c in self.constraints.items()},
             "alpha_steps": _optimiser_state(self._alpha_steps, self.alpha),
@@ -151,6 +155,7 @@ class UpperLevels:
     def load(self, state: dict[str, Any]) -> None:
         """Continue from `state()`."""
         self.alpha.copy_(torch.as_tensor(state["alpha"]))
+        self.drift.load(state["drift"])
         self.loss_weights.theta.copy_(torch.as_tensor(state["theta"]))
         for name, (multiplier, price) in state["constraints"].items():
             self.constraints[name].multiplier, self.constraints[name].price = float(multiplier), float(price)

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 
 from autoreg.shapes import Displacement, Image
-from autoreg.spatial.grid import to_torch_grid, voxel_grid
+from autoreg.spatial.grid import torch_grid
 
 
 def warp(
@@ -32,8 +32,6 @@ def warp(
         raise ValueError(f"displacement: expected {dims} components, got shape {tuple(displacement.shape)}")
     # bfloat16 counts in steps of 2 voxels above 256: positions need float32 at least, also under autocast
     dtype = torch.promote_types(torch.promote_types(moving.dtype, displacement.dtype), torch.float32)
-    displacement = displacement.to(dtype)
-    positions = voxel_grid(tuple(displacement.shape[2:]), displacement) + displacement
-    grid = to_torch_grid(positions, tuple(moving.shape[2:]))
+    grid = torch_grid(displacement.to(dtype), tuple(moving.shape[2:]))
     warped = F.grid_sample(moving.to(dtype), grid, mode=mode, padding_mode=padding, align_corners=True)
     return warped.to(moving.dtype)

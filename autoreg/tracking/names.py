@@ -3,7 +3,7 @@
 _GROUPS = {
     "quality": ("val_dice", "soft_dice", "folds_percent", "sdlogj", "score"),
     "cost": ("seconds", "sum_seconds", "device_seconds", "workers", "shares", "step_scale"),
-    "search": ("alpha_entropy", "alpha_hypergradient_norm", "lambda_hypergradient_norm"),
+    "search": ("alpha_entropy", "alpha_drift", "alpha_hypergradient_norm", "lambda_hypergradient_norm"),
 }
 _GROUP_OF = {name: group for group, names in _GROUPS.items() for name in names}
 _PREFIXES = {"lambda": "lambda", "term": "term", "alpha": "search_alpha", "alpha_share": "search/alpha_share",

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from autoreg.losses import one_hot, soft_dice_loss
+from autoreg.spatial import halve
 
 
 def channels(*rows: list[float]) -> torch.Tensor:
@@ -17,6 +18,15 @@ def test_one_hot_keeps_the_order_of_the_numbers(space: tuple[int, ...]) -> None:
     encoded = one_hot(labels, [17, 3, 99])
     assert encoded.shape == (1, 3, *space) and encoded.dtype == torch.float32
     assert encoded.flatten(2)[0].tolist() == [[0, 1, 0, 1], [0, 0, 1, 0], [0, 0, 0, 0]]
+
+
+@pytest.mark.parametrize("times", [0, 1, 2])
+@pytest.mark.parametrize("space", [(8, 12), (4, 8, 13)])
+def test_shares_on_a_coarser_grid_are_those_of_halved_channels(space: tuple[int, ...], times: int) -> None:
+    labels = torch.randint(-1, 6, (2, 1, *space), generator=torch.Generator().manual_seed(0), dtype=torch.int16)
+    numbers = [4, 0, 3, 17]
+    whole = (labels == torch.tensor(numbers).view(1, -1, *[1] * len(space))).double()
+    assert torch.equal(one_hot(labels, numbers, times=times).double(), halve(whole, times=times))
 
 
 CASES = {

@@ -158,7 +158,7 @@ def in_double(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(problem_module, "load_batch", load)
     monkeypatch.setattr(response_module, "MOVE", 1e-4)  # this small problem is smooth where it stands
-    monkeypatch.setattr(objective_module, "one_hot", lambda *given: one_hot(*given).double())
+    monkeypatch.setattr(objective_module, "one_hot", lambda *given, **options: one_hot(*given, **options).double())
 
 
 LAMBDA = torch.tensor([1.0, 10.0, 0.5, 2.0], dtype=torch.float64)
