@@ -158,7 +158,9 @@ def all_cases(names: Sequence[str]) -> list[str]:
     return list(names) or known
 
 
-def measured(name: str, sizes: Sequence[str], repeat: int, device: torch.device) -> Iterator[Row]:
+def measured(
+    name: str, sizes: Sequence[str], repeat: int, device: torch.device, dataset: Path | None
+) -> Iterator[Row]:
     if name in CASES:
         for size in sizes:
             pair = Pair.make(tuple(map(int, size.split(","))), device)
@@ -166,7 +168,7 @@ def measured(name: str, sizes: Sequence[str], repeat: int, device: torch.device)
         return
     from speed_system import SYSTEM_CASES
 
-    with SYSTEM_CASES[name]() as (size, works):
+    with SYSTEM_CASES[name](dataset) as (size, works):
         yield from rows_of(name, size, works, repeat, device)
 
 
@@ -177,6 +179,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--repeat", type=int, default=5)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--device", default="cpu")
+    parser.add_argument("--dataset", type=Path, help="Volumes for what opens some, instead of phantoms.")
     parser.add_argument("--json", type=Path)
     parser.add_argument("--history", type=Path, help="A file of earlier runs; ratios that fell are told.")
     parser.add_argument("--profile", type=Path, metavar="FOLDER")
@@ -188,7 +191,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         return
     rows: list[Row] = []
     for name in all_cases(given.only):
-        for row in measured(name, given.sizes, given.repeat, device):
+        for row in measured(name, given.sizes, given.repeat, device, given.dataset):
             rows.append(row)
             print(table([row]).splitlines()[-1], flush=True)
     record = circumstances(device) | {"rows": [asdict(row) for row in rows]}

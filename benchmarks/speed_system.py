@@ -28,22 +28,22 @@ Works = dict[str, Callable[[], object]]
 
 
 @contextmanager
-def _phantoms() -> Iterator[tuple[Path, Config, Setting]]:
-    """A folder to write in, and phantoms in it."""
+def _volumes(dataset: Path | None) -> Iterator[tuple[Path, Config, Setting]]:
+    """A folder to write in, and the volumes of a dataset.json, or phantoms."""
     with tempfile.TemporaryDirectory() as folder:
         home = Path(folder)
-        dataset = make_phantoms(home / "data", subjects=8, shape=SHAPE, seed=0)
+        dataset = dataset or make_phantoms(home / "data", subjects=8, shape=SHAPE, seed=0)
         overrides = ["space=compact", f"data.cache={home / 'cache'}", f"tracking.home={home}"]
         config = load_config(None, overrides)
         yield home, config, open_setting(config, dataset)
 
 
 @contextmanager
-def opening() -> Iterator[tuple[str, Works]]:
-    """All volumes of a set into memory: from the cache, and from .nii.gz."""
-    with _phantoms() as (_, config, setting):
-        entries = list(setting.dataset.entries.values())
-
+def opening(dataset: Path | None) -> Iterator[tuple[str, Works]]:
+    """Eight volumes of a set into memory: from the cache, and from .nii.gz."""
+    with _volumes(dataset) as (_, config, setting):
+        entries = list(setting.dataset.entries.values())[:8]
+        shape = tuple(setting.image_shape)
         opened = open_cache(setting.cache)
 
         def from_cache() -> float:
@@ -57,7 +57,7 @@ def opening() -> Iterator[tuple[str, Works]]:
             return sum(float(read_image(entry.image_path)[0].sum()) for entry in entries)
 
         yield (
-            f"{len(entries)} of {SHAPE}",
+            f"{len(entries)} of {shape}",
             {
                 "the cache, as a worker has it open": from_cache,
                 "the cache, opened first": from_new_cache,
@@ -68,9 +68,9 @@ def opening() -> Iterator[tuple[str, Works]]:
 
 
 @contextmanager
-def orchestration() -> Iterator[tuple[str, Works]]:
+def orchestration(dataset: Path | None) -> Iterator[tuple[str, Works]]:
     """The same round of four weight steps in this process, and in one Ray actor."""
-    with _phantoms() as (_, config, setting):
+    with _volumes(dataset) as (_, config, setting):
         space = load_space(config.space, dims=setting.dims)
         network = {"name": "all-conv3", "architecture": asdict(space.architecture)}
         spec = training_spec(config, setting, space, setting.roles(0), network)
@@ -79,7 +79,7 @@ def orchestration() -> Iterator[tuple[str, Works]]:
         local = load_config(None, ["space=compact", "workers.local=true"])
         with open_pool(spec, local, lambda: None) as here, open_pool(spec, config, lambda: None) as there:
             yield (
-                f"4 steps of {SHAPE}",
+                f"4 steps of {tuple(setting.image_shape)}",
                 {
                     "in one process": lambda: here.run_round(task),
                     "Ray, one worker": lambda: there.run_round(task),
@@ -90,7 +90,7 @@ def orchestration() -> Iterator[tuple[str, Works]]:
 
 
 @contextmanager
-def logging_() -> Iterator[tuple[str, Works]]:
+def logging_(dataset: Path | None) -> Iterator[tuple[str, Works]]:
     """What a round of a search waits for its metrics: beside a client that sends them one by one."""
     names = [f"metric.{i}" for i in range(100)]
     with tempfile.TemporaryDirectory() as folder:
@@ -114,7 +114,7 @@ def logging_() -> Iterator[tuple[str, Works]]:
 
 
 @contextmanager
-def start() -> Iterator[tuple[str, Works]]:
+def start(dataset: Path | None) -> Iterator[tuple[str, Works]]:
     """A process of its own: the help, the imports of `register`, and Python with torch alone."""
 
     def run(*arguments: str) -> Callable[[], object]:
@@ -131,7 +131,7 @@ def start() -> Iterator[tuple[str, Works]]:
     )
 
 
-SYSTEM_CASES: dict[str, Callable[[], AbstractContextManager[tuple[str, Works]]]] = {
+SYSTEM_CASES: dict[str, Callable[[Path | None], AbstractContextManager[tuple[str, Works]]]] = {
     "opening volumes": opening,
     "orchestration": orchestration,
     "logging": logging_,

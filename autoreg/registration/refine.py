@@ -6,9 +6,9 @@ a stationary velocity whose exponential comes before the network's displacement:
     phi = phi_network o exp(K v),    u(x) = exp(K v)(x) + u_network(x + exp(K v)(x))
 
 with v on the image's grid, K a smoothing kernel, by Adam from v = 0. Every term is taken on the image's grid, whatever
-it was trained on: what a coarse grid leaves over is what there is to gain. Every few steps v is calmed where voxels
-fold that did not before, and the state is kept if its objective is lower than that of the one kept before and it folds
-no more, so neither figure can get worse.
+it was trained on: what a coarse grid leaves over is what there is to gain. The network's own folds are mended first.
+Every few steps v is calmed where voxels fold that did not before, and the state is kept if its objective is lower than
+that of the one kept before and it folds no more, so neither figure can get worse.
 
 Reference: Balakrishnan et al. 2019, doi:10.1109/TMI.2019.2897538 (instance-specific optimisation).
 """
@@ -17,7 +17,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from autoreg.data.volume import Volume
@@ -26,6 +25,7 @@ from autoreg.losses import SIMILARITIES
 from autoreg.metrics import folded_voxels
 from autoreg.networks import Registration
 from autoreg.registration.batch import PairBatch, load_batch
+from autoreg.registration.mend import means, mended, near
 from autoreg.registration.model import Model
 from autoreg.registration.objective import Objective
 from autoreg.registration.space import OVERLAP, Term
@@ -40,8 +40,6 @@ LOOK = 10
 """Steps between two states that may be kept."""
 CALMINGS = 3
 """Times that a state is calmed before it is given up."""
-REACH = 2
-"""Voxels around a fold in which the velocity is taken away; it comes back over one voxel more."""
 _SQUARINGS = 4
 
 
@@ -75,13 +73,17 @@ def refine(model: Model, batch: PairBatch, start: Displacement, *, steps: int, r
         rate: first step of Adam, in voxels.
 
     Returns:
-        (1, d, *s): the last state that was kept; `start` itself if none was.
+        (1, d, *s): the last state that was kept; `start`, mended, if none was.
 
     Raises:
         InputError: the model's file holds no terms, or only terms that need labels or see no images.
     """
     objective, weights = unsupervised(model)
     lambda_ = start.new_tensor(weights)
+    inner = start[batch.crop]
+    if (sound := mended(inner)) is not inner:
+        start = start.clone()
+        start[batch.crop] = sound
     velocity = torch.zeros_like(start, requires_grad=True)
     adam = torch.optim.Adam([velocity], lr=rate)
 
@@ -132,23 +134,10 @@ def _exponential(velocity: Velocity) -> Displacement:
     """exp(K v)."""
     smooth: Tensor = velocity
     for _ in range(SMOOTHINGS):
-        smooth = _mean(smooth)
+        smooth = means(smooth, zeros_outside=True)
     return integrate(smooth, steps=_SQUARINGS)
 
 
 def _calm(velocity: Velocity, folded: Tensor) -> None:
-    """Take the velocity away where voxels fold, and less and less around; in place.
-
-    Args:
-        velocity: (1, d, *s).
-        folded: inner voxels, (1, *s - 2).
-    """
-    dims = folded.ndim - 1
-    near = F.pad(folded[None].to(velocity.dtype), (1, 1) * dims)
-    near = {2: F.max_pool2d, 3: F.max_pool3d}[dims](near, 2 * REACH + 1, stride=1, padding=REACH)
-    velocity *= 1 - _mean(near)
-
-
-def _mean(values: Tensor) -> Tensor:
-    """Means over 3^d voxels."""
-    return {2: F.avg_pool2d, 3: F.avg_pool3d}[values.ndim - 2](values, 3, stride=1, padding=1)
+    """Take the velocity (1, d, *s) away where inner voxels (1, *s - 2) fold, and less and less around; in place."""
+    velocity *= 1 - near(folded, velocity)

@@ -93,13 +93,13 @@ def test_the_objective_falls_and_the_network_stays(dims: int) -> None:
 
 
 @pytest.mark.parametrize("rough", [0.0, 0.6], ids=["from no folds", "from some folds"])
-def test_folds_do_not_rise(rough: float) -> None:
+def test_there_are_no_folds(rough: float) -> None:
     """Without any term against it and with far too long steps, every late state folds."""
     field = rough * torch.randn(1, 2, 24, 24, generator=torch.Generator().manual_seed(0))
     batch, wild = batch_of(2), model(MSE, field=field)
     start = register_batch(wild, batch)
     found = refine(wild, batch, start, steps=15, rate=3.0)
-    assert folds_percent(found[batch.crop]) <= folds_percent(start[batch.crop])
+    assert folds_percent(found[batch.crop]) == 0
     assert (folds_percent(start[batch.crop]) > 0) == (rough > 0)
 
 
