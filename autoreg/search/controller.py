@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from autoreg.errors import InputError
-from autoreg.networks import ACTIVATIONS, RELAXATIONS, Genotype, check_network
+from autoreg.networks import ACTIVATIONS, RELAXATIONS, Choices, Genotype, check_network
 from autoreg.registration.space import SearchSpace
 from autoreg.search.budget import Budget
 from autoreg.search.finalists import Finalist, architectures
@@ -41,6 +41,9 @@ class SearchConfig:
     """A network by name whose loss weights alone are searched; none searches the space's architecture, too."""
     relaxation: str = "single-path"
     """How the choice on an edge is mixed: `single-path`, `softmax` or `partial-channel`."""
+    stated: float = 0.7
+    """Probability (in `softmax`: weight) of the stated option of each choice among those that alpha does not tell
+    apart; 0 treats all alike, as published."""
     activation: str = "inside"
     """Primitives are activated each (`inside`), or together after their sum, with kernels merged (`after_sum`)."""
     upper_level: int = 1
@@ -80,6 +83,8 @@ class SearchConfig:
         return {kind: limit for kind, limit in given.items() if limit is not None}
 
     def __post_init__(self) -> None:
+        if not 0 <= self.stated < 1:
+            raise InputError(f"search.stated: expected 0 to less than 1, got {self.stated}")
         if self.evidence < 0:
             raise InputError(f"search.evidence: expected at least 0, got {self.evidence}")
         for name in ("rounds", "steps_per_round", "batch_size", "finalists", "finalist_steps"):
@@ -139,6 +144,7 @@ class SearchDriver:
         )
         # short rows are filled up: softmax gives -inf nothing, and no gradient moves it
         self.upper.alpha[~torch.from_numpy(there)] = -torch.inf
+        self._around = _around(self.choices, config.stated)[: len(self.rows)]
         self.budget = Budget(config.limits, self.choices)
         self.importances: Tensor | None = None
 
@@ -155,7 +161,7 @@ class SearchDriver:
             first_step=index * steps,
             learning_rates=(self.config.learning_rate,) * steps,
             loss_weights=self.upper.loss_weights.values().numpy(),
-            alpha=self.upper.alpha.numpy().copy(),
+            alpha=self._mixing(),
             update_alpha=alpha_moves,
             update_loss_weights=loss_weights_move and bool(self.upper.loss_weights.free),
             alpha_estimator=upper.alpha_estimator,
@@ -164,6 +170,10 @@ class SearchDriver:
             alpha_step=upper.alpha_learning_rate * (1 - MOMENTUM) if upper.paths == "full" else None,
             prices=self.upper.prices(),
         )
+
+    def _mixing(self) -> np.ndarray:
+        """alpha as the supernet gets it: around the stated architecture."""
+        return (self.upper.alpha + self._around).numpy()
 
     def _moving(self, index: int) -> tuple[bool, bool]:
         """Whether alpha and the loss weights move in this round."""
@@ -215,7 +225,7 @@ class SearchDriver:
         after = self.rounds * self.config.steps_per_round
         weights = self.upper.loss_weights.values().numpy()
         steps = range(after, after + IMPORTANCE_BATCHES)
-        self.importances = torch.from_numpy(importances(pool, self.upper.alpha.numpy(), weights, steps))
+        self.importances = torch.from_numpy(importances(pool, self._mixing(), weights, steps))
 
     def finalists(self) -> list[Finalist]:
         """Networks with the searched loss weights: every architecture and the default one, or the one by name."""
@@ -274,6 +284,16 @@ class SearchDriver:
 
     def _decoded(self, scores: Tensor, limits: dict[str, float] | None = None) -> Genotype:
         return self.choices.genotype(self.budget.decode(scores, limits))
+
+
+def _around(choices: Choices, stated: float) -> Tensor:
+    """What to add to equal alpha, (rows, columns), so that softmax gives the stated option of each row this share."""
+    shift = torch.zeros(choices.there.shape)
+    if stated:
+        others = torch.from_numpy(choices.there.sum(axis=1)) - 1
+        rows = torch.arange(len(shift))
+        shift[rows, choices.usual()] = (stated / (1 - stated) * others.clamp(min=1)).log().to(shift)
+    return shift
 
 
 def _sum(reports: Sequence[RoundReport], field_name: str) -> np.ndarray:

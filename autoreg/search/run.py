@@ -39,6 +39,7 @@ _KEPT = (
     "data.pairs",
     "search.network",
     "search.relaxation",
+    "search.stated",
     "search.activation",
     "search.upper",
     "tune.primitives",

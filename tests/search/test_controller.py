@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import pytest
+import torch
 
 from autoreg.config import load_space
 from autoreg.errors import InputError
@@ -34,6 +35,32 @@ def test_full_tells_the_workers_how_far_alpha_will_go() -> None:
     config = SearchConfig(relaxation="softmax", upper=upper)
     driver = SearchDriver(load_space("tiny", dims=3), config, bounds={"folds_percent": 0.3}, seed=0)
     assert driver.task(0).alpha_step == pytest.approx(0.15)  # the first step of momentum with dampening one half
+
+
+@pytest.mark.parametrize("space", ["tiny", "topology"])
+def test_paths_are_drawn_around_the_stated_architecture(space: str) -> None:
+    driver = SearchDriver(load_space(space, dims=3), SearchConfig(stated=0.7), bounds={}, seed=0)
+    alpha = torch.from_numpy(driver.task(0).alpha)
+    shares = alpha.softmax(dim=1)[torch.arange(len(alpha)), driver.choices.usual()]
+    assert shares.numpy() == pytest.approx(0.7, abs=0.01)  # alpha itself starts with a little noise
+    assert driver.upper.probabilities().max() < 0.51
+
+
+def test_alpha_may_outweigh_the_stated_architecture() -> None:
+    driver = SearchDriver(load_space("tiny", dims=3), SearchConfig(stated=0.7), bounds={}, seed=0)
+    driver.upper.alpha[0, 0] += 5
+    assert torch.from_numpy(driver.task(0).alpha)[0].softmax(0)[0] > 0.9
+
+
+def test_all_options_may_be_drawn_alike() -> None:
+    driver = SearchDriver(load_space("tiny", dims=3), SearchConfig(stated=0), bounds={}, seed=0)
+    assert driver.task(0).alpha == pytest.approx(driver.upper.alpha.numpy())
+
+
+@pytest.mark.parametrize("stated", [-0.1, 1.0])
+def test_the_stated_option_never_gets_all(stated: float) -> None:
+    with pytest.raises(InputError, match=r"search\.stated: expected 0 to less than 1, got"):
+        SearchConfig(stated=stated)
 
 
 @pytest.mark.parametrize(
