@@ -20,7 +20,10 @@ from autoreg.workers.messages import RoundReport, RoundTask
 from autoreg.workers.pool import Pool
 
 IMPORTANCE_BATCHES = 7
+_RISING = 50
+"""Steps."""
 _BEHIND = 1e-6
+"""Of undecided options to the stated one, in scores."""
 
 
 @dataclass(frozen=True)
@@ -70,6 +73,10 @@ class SearchConfig:
     """First steps of their final training that loss weights are compared by, up to the next look at the selection
     pairs; the best of them and the defaults take twice as many, the two best of those four times, and `train` goes on
     with the winner's. Also the steps of a candidate of the front."""
+
+    def learning_rate_at(self, step: int) -> float:
+        """Of the weights: it rises in the first steps, as in a training, and stays, since a search has no end to reach."""
+        return self.learning_rate * min(1.0, (step + 1) / _RISING)
 
     @property
     def levels(self) -> str:
@@ -156,10 +163,11 @@ class SearchDriver:
     def task(self, index: int) -> RoundTask:
         alpha_moves, loss_weights_move = self._moving(index)
         steps, upper = self.config.steps_per_round, self.config.upper
+        first = index * steps
         return RoundTask(
             index=index,
-            first_step=index * steps,
-            learning_rates=(self.config.learning_rate,) * steps,
+            first_step=first,
+            learning_rates=tuple(self.config.learning_rate_at(step) for step in range(first, first + steps)),
             loss_weights=self.upper.loss_weights.values().numpy(),
             alpha=self._mixing(),
             update_alpha=alpha_moves,

@@ -95,7 +95,7 @@ class Answers:
 
 def check_finite(state: State, round_index: int, step: int) -> None:
     """A state that is kept must be one to go back to. Raises DivergedError."""
-    moments = [value for value in state["lower"].values() if isinstance(value, list)]
-    for array in [*state["weights"].values(), *(array for value in moments for array in value)]:
+    moments = [array for name, value in state["lower"].items() if name != "steps" for array in value]
+    for array in [*state["weights"].values(), *moments]:
         if array.dtype.kind == "f" and not np.isfinite(array).all():
             raise DivergedError("weights", round_index, step)

@@ -3,6 +3,7 @@
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from math import hypot
 from typing import Any
 
 import torch
@@ -29,8 +30,8 @@ class Step:
     exp_avg: Vector
     exp_avg_sq: Vector
     """Adam's moments after the step."""
-    count: int
-    """Steps so far, this one included."""
+    counts: tuple[int, ...]
+    """Steps of each weight so far, this one included if the weight took it."""
     learning_rate: float
     length: float
     """|w' - w|, how far the weights went."""
@@ -50,7 +51,12 @@ class Adjoint:
 
 
 class LowerStep:
-    """Adam on the weights.
+    """Adam on the weights, each with a step count of its own.
+
+    A weight whose gradient is 0 all over takes no part in the objective (a primitive that was not sampled) and rests:
+    it keeps its value, its moments and its count. With a common count the first gradient of a primitive that is sampled
+    late would move it up to ten steps far, since Adam divides by a second moment that is corrected for steps which
+    that weight never took; and momentum would move it on while it is not looked at.
 
     Reference: Kingma and Ba, arXiv:1412.6980, algorithm 1.
     """
@@ -62,11 +68,12 @@ class LowerStep:
 
     def apply(self, gradient: Sequence[Tensor], learning_rate: float) -> tuple[Vector, float]:
         """Move the weights along a gradient; returns it as used, after clipping its norm, and its norm before."""
-        norm = float(vector_norm(gradient))
+        norms = [float(n) for n in torch.stack([g.double().norm() for g in gradient]).tolist()]
+        norm = hypot(*norms)
         scale = self._scale(norm)
         used = [g * scale for g in gradient] if scale < 1 else list(gradient)
-        for weight, g in zip(self.weights, used, strict=True):
-            weight.grad = g
+        for weight, g, own in zip(self.weights, used, norms, strict=True):
+            weight.grad = None if own == 0 else g
         self.optimiser.param_groups[0]["lr"] = learning_rate
         self.optimiser.step()  # pyright: ignore[reportUnknownMemberType]
         self.optimiser.zero_grad(set_to_none=True)
@@ -92,7 +99,7 @@ class LowerStep:
             norm=norm,
             exp_avg=state["exp_avg"],
             exp_avg_sq=state["exp_avg_sq"],
-            count=state["step"],
+            counts=tuple(state["steps"]),
             learning_rate=learning_rate,
             length=float(vector_norm([w.detach() - b for w, b in zip(self.weights, before, strict=True)])),
             by_term=tuple(by_term),
@@ -112,23 +119,28 @@ class LowerStep:
         g depends on w; that part of a(w) is the caller's, who knows the second derivative. Without moments' adjoints
         a(g) is - eta P a(w') with P = d(Adam's direction)/dg, diagonal; ignoring P is the error that SAMA corrects
         (Choe et al., arXiv:2310.05674). A weight that has had no gradient so far does not respond: there the
-        formula is 1/eps, true only for gradients below eps. Nor does one that rests in this step (`g` is 0 all over):
-        nothing that moves the objective moves its gradient.
+        formula is 1/eps, true only for gradients below eps. Nor does one that rests in this step: its state after the
+        step is the one before.
         """
         group = self.optimiser.param_groups[0]
         (b1, b2), eps, rate = group["betas"], group["eps"], step.learning_rate
-        c1, c2 = 1 - b1**step.count, 1 - b2**step.count
         of_gradient: Vector = []
         first: Vector = []
         second: Vector = []
         for i, (g, m, v) in enumerate(zip(step.gradient, step.exp_avg, step.exp_avg_sq, strict=True)):
+            if not g.any():
+                of_gradient.append(torch.zeros_like(g))
+                first.append(torch.zeros_like(g) if after.exp_avg is None else after.exp_avg[i])
+                second.append(torch.zeros_like(g) if after.exp_avg_sq is None else after.exp_avg_sq[i])
+                continue
+            c1, c2 = 1 - b1 ** step.counts[i], 1 - b2 ** step.counts[i]
             root = (v / c2).sqrt()
             pull = rate * after.weights[i] / (c1 * (root + eps))
             a_m = torch.where(root > 0, -pull, 0.0)
             a_v = torch.where(root > 0, pull * m / (root + eps) / (2 * root * c2), 0.0)
             if after.exp_avg is not None and after.exp_avg_sq is not None:
                 a_m, a_v = a_m + after.exp_avg[i], a_v + after.exp_avg_sq[i]
-            of_gradient.append((1 - b1) * a_m + 2 * (1 - b2) * g * a_v if g.any() else torch.zeros_like(g))
+            of_gradient.append((1 - b1) * a_m + 2 * (1 - b2) * g * a_v)
             first.append(b1 * a_m)
             second.append(b2 * a_v)
         return self._through_clipping(step, of_gradient), Adjoint(after.weights, first, second)
@@ -155,25 +167,23 @@ class LowerStep:
             self.load(state)
 
     def state(self) -> dict[str, Any]:
-        """Moments and step count, safe to load with weights_only=True."""
-        states = [self.optimiser.state[w] for w in self.weights]
-        if not states or "step" not in states[0]:
-            return {"step": 0}
-        return {
-            "step": int(states[0]["step"]),
-            "exp_avg": [s["exp_avg"].clone() for s in states],
-            "exp_avg_sq": [s["exp_avg_sq"].clone() for s in states],
+        """Moments and step counts, safe to load with weights_only=True."""
+        states = [self.optimiser.state.get(w, {}) for w in self.weights]
+        moments = {
+            name: [s[name].clone() if s else torch.zeros_like(w) for w, s in zip(self.weights, states, strict=True)]
+            for name in ("exp_avg", "exp_avg_sq")
         }
+        return {"steps": [int(s["step"]) if s else 0 for s in states], **moments}
 
     def load(self, state: Mapping[str, Any]) -> None:
         """Continue from `state()`."""
         self.optimiser.state.clear()
-        if not state["step"]:
-            return
-        step = torch.tensor(float(state["step"]))
-        for weight, m, v in zip(self.weights, state["exp_avg"], state["exp_avg_sq"], strict=True):
+        every = zip(self.weights, state["steps"], state["exp_avg"], state["exp_avg_sq"], strict=True)
+        for weight, steps, m, v in every:
+            if not steps:
+                continue
             self.optimiser.state[weight] = {
-                "step": step.clone(),
+                "step": torch.tensor(float(steps)),
                 "exp_avg": _laid_out_like(weight, m),
                 "exp_avg_sq": _laid_out_like(weight, v),
             }

@@ -16,6 +16,8 @@ from autoreg.trilevel import LowerStep, Round, RoundParts, solve_round
 from autoreg.trilevel.levels import Reduce, place
 from autoreg.workers.messages import RoundReport, RoundTask, State, WorkerSpec
 
+_MOMENTS = ("exp_avg", "exp_avg_sq")
+
 
 class Share:
     """Share `index` of `count`: every `count`-th pair of a batch. All shares hold the same weights.
@@ -118,11 +120,10 @@ class Share:
     def _average(self, reduce: Reduce) -> None:
         state = self.lower.state()
         values = [weight.detach() * self._part for weight in self.problem.weights]
-        moments = [moment * self._part for name in ("exp_avg", "exp_avg_sq") for moment in state[name]]
-        reduce([*values, *moments])
+        moments = {name: [moment * self._part for moment in state[name]] for name in _MOMENTS}
+        reduce([*values, *(moment for name in _MOMENTS for moment in moments[name])])
         place(self.problem.weights, values)
-        half = len(moments) // 2
-        self.lower.load({"step": state["step"], "exp_avg": moments[:half], "exp_avg_sq": moments[half:]})
+        self.lower.load({"steps": state["steps"], **moments})
 
     def architecture_objectives(
         self, alphas: Sequence[np.ndarray], loss_weights: np.ndarray, steps: Sequence[int]
@@ -141,16 +142,15 @@ class Share:
         """A copy of weights and moments."""
         weights = {name: _copy(value) for name, value in self.network.state_dict().items()}
         lower = self.lower.state()
-        moments = {k: [_copy(t) for t in v] if isinstance(v, list) else v for k, v in lower.items()}
-        return {"weights": weights, "lower": moments}
+        moments = {name: [_copy(moment) for moment in lower[name]] for name in _MOMENTS}
+        return {"weights": weights, "lower": {"steps": lower["steps"], **moments}}
 
     def load(self, state: State) -> None:
         """Continue from a `state()`."""
         self.network.load_state_dict({k: as_tensor(v, self.device) for k, v in state["weights"].items()})
-        lower = {
-            k: [as_tensor(t, self.device) for t in v] if isinstance(v, list) else v for k, v in state["lower"].items()
-        }
-        self.lower.load(lower)
+        lower = state["lower"]
+        moments = {name: [as_tensor(moment, self.device) for moment in lower[name]] for name in _MOMENTS}
+        self.lower.load({"steps": lower["steps"], **moments})
 
 
 def _fresh_network(spec: WorkerSpec) -> nn.Module:

@@ -91,6 +91,39 @@ def test_a_weight_without_any_gradient_does_not_respond() -> None:
     assert gradient[0] == 0.0 and gradient[1] != 0.0
 
 
+def test_a_weight_that_takes_no_part_rests() -> None:
+    """As if the steps without it had never been: value, moments, and the correction for few steps."""
+    weights, alone = fresh_weights(), fresh_weights()[:1]
+    lower, lonely = step_of(weights), step_of(alone)
+    for step in range(6):
+        gradient = gradient_of(step)
+        if step % 2:
+            gradient[0].zero_()
+        else:
+            lonely.apply(gradient[:1], 1e-2)
+        lower.apply(gradient, 1e-2)
+    assert torch.equal(weights[0], alone[0])
+    assert lower.state()["steps"] == [3, 6]
+    assert torch.equal(lower.state()["exp_avg_sq"][0], lonely.state()["exp_avg_sq"][0])
+
+
+def test_the_way_back_leaves_a_resting_weight_alone() -> None:
+    lower = step_of(fresh_weights())
+    lower.apply(gradient_of(0), 1e-2)
+    gradient = gradient_of(1)
+    gradient[0].zero_()
+    step = lower.record(gradient, 1e-2, batch=1)
+    after = Adjoint(*(gradient_of(2 + i) for i in range(3)))
+    of_gradient, before = lower.pull_back(step, after)
+    assert before.exp_avg is not None and before.exp_avg_sq is not None
+    assert after.exp_avg is not None and after.exp_avg_sq is not None
+    assert not of_gradient[0].any() and of_gradient[1].any()
+    for found, given in ((before.weights, after.weights), (before.exp_avg, after.exp_avg)):
+        assert torch.equal(found[0], given[0])
+    assert torch.equal(before.exp_avg_sq[0], after.exp_avg_sq[0])
+    assert not torch.equal(before.exp_avg[1], after.exp_avg[1])
+
+
 def test_undone_restores_weights_and_moments_also_after_a_failure() -> None:
     weights = fresh_weights()
     lower = step_of(weights)
@@ -106,7 +139,7 @@ def test_undone_restores_weights_and_moments_also_after_a_failure() -> None:
         fail()
     assert all(map(torch.equal, weights, kept))
     now = lower.state()
-    assert now["step"] == 1 and all(map(torch.equal, now["exp_avg_sq"], state["exp_avg_sq"]))
+    assert now["steps"] == [1, 1] and all(map(torch.equal, now["exp_avg_sq"], state["exp_avg_sq"]))
 
 
 @pytest.mark.parametrize("done", [0, 3])
@@ -137,4 +170,4 @@ def test_state_is_a_copy() -> None:
     state = lower.state()
     kept = state["exp_avg"][0].clone()
     lower.apply(gradient_of(1), 1e-2)
-    assert state["step"] == 1 and torch.equal(state["exp_avg"][0], kept)
+    assert state["steps"] == [1, 1] and torch.equal(state["exp_avg"][0], kept)
