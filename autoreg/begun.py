@@ -61,5 +61,9 @@ def _named(begun: Path) -> dict[str, Any]:
 
 def _configured(config: Mapping[str, Any]) -> dict[str, Any]:
     workers = config["workers"]
-    shares = workers.get("max") or workers["count"]
-    return {name: config[name] for name in _CONFIGURED} | {"shares": shares, "average": workers["average_every"]}
+    own = {
+        "shares": workers.get("max") or workers["count"],
+        "average": workers["average_every"],
+        "precision": workers.get("precision", "float32"),
+    }
+    return {name: config[name] for name in _CONFIGURED} | own

@@ -103,6 +103,8 @@ def search_spec(config: Config, setting: Setting, space: SearchSpace, roles: Rol
         extensions=loaded_extensions(),
         average_every=config.workers.average_every,
         threads=config.workers.threads,
+        precision=config.workers.precision,
+        checkpointing=config.workers.checkpointing,
     )
 
 
@@ -123,6 +125,8 @@ def training_spec(
         extensions=loaded_extensions(),
         average_every=config.workers.average_every,
         threads=config.workers.threads,
+        precision=config.workers.precision,
+        checkpointing=config.workers.checkpointing,
     )
 
 

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from autoreg.losses.similarity import lncc
 from autoreg.losses.smoothness import diffusion
-from autoreg.networks import build_network
+from autoreg.networks import build_network, computing_in, recompute_activations
 from autoreg.registration.objective import displacement_at
 from autoreg.spatial import halve, integrate, warp
 
@@ -104,7 +104,13 @@ def integration(pair: Pair) -> Iterator[tuple[str, Work]]:
 
 def training(pair: Pair) -> Iterator[tuple[str, Work]]:
     """One step of Adam on local correlation and smoothness: network, warp, loss, backwards, update."""
-    for name, system in _systems(pair).items():
+    dims = pair.fixed.ndim - 2
+    cheaper = {
+        "autoreg, bfloat16": _compact(dims, level=1, precision="bfloat16"),
+        "autoreg, activations recomputed": _compact(dims, level=1, recomputes=True),
+    }
+    for name, system in (_systems(pair) | cheaper).items():
+        system.network.to(pair.fixed.device)
         yield name, trained(system, pair)
 
 
@@ -148,7 +154,7 @@ def _systems(pair: Pair) -> dict[str, System]:
     return found
 
 
-def _compact(dims: int, *, level: int) -> System:
+def _compact(dims: int, *, level: int, precision: str = "float32", recomputes: bool = False) -> System:
     """The architecture of search_spaces/compact.yaml, which may not be read here: its reader is no part of the core."""
     architecture = {
         "dims": dims,
@@ -157,17 +163,21 @@ def _compact(dims: int, *, level: int) -> System:
         "deformation_channels": [32, 16, 16],
         "downsampling": "pooled",
     }
-    return our_system({"name": "all-conv3", "architecture": architecture}, level)
+    system = our_system({"name": "all-conv3", "architecture": architecture}, level, precision=precision)
+    if recomputes:
+        recompute_activations(system.network)
+    return system
 
 
-def our_system(description: dict[str, object], level: int) -> System:
+def our_system(description: dict[str, object], level: int, *, precision: str = "float32") -> System:
     network = build_network(description)
     if description["architecture"]["dims"] == 3:  # type: ignore[index]
         network = network.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
     window = WINDOW if level == 0 else WINDOW // 2 + 1
 
     def loss(pair: Pair) -> Tensor:
-        found = network(pair.fixed, pair.moving)
+        with computing_in(precision, pair.fixed.device):
+            found = network(pair.fixed, pair.moving)
         displacement = displacement_at(found, level)
         fixed, moving, mask = (halve(t, times=level) for t in (pair.fixed, pair.moving, pair.mask))
         return (lncc(fixed, warp(moving, displacement), mask, window=window) + diffusion(displacement)).mean()

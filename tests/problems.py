@@ -70,7 +70,7 @@ class QuadraticProblem:
     def _terms(self, weights: Sequence[Tensor]) -> Tensor:
         return 0.5 * (self.toy.curvature * (torch.cat(list(weights)) - self.toy.centre) ** 2).sum(1)
 
-    architecture_terms = train_terms
+    architecture_terms = step_terms = train_terms
 
     def loss_weights_objective(self, alpha: Tensor | None, step: int) -> tuple[Tensor, dict[str, float]]:
         return self.toy.upper(torch.cat(self.weights)), {}
@@ -105,6 +105,9 @@ class ToyTriLevel:
     def train_terms(self, alpha: Tensor | None, step: int) -> Tensor:
         output = self.train_output(alpha, step)
         return output.terms(output.values)
+
+    def step_terms(self, alpha: Tensor | None, step: int) -> Tensor:
+        return self.train_terms(alpha, step)
 
     def train_output(self, alpha: Tensor | None, step: int) -> Output:
         return Output([self._residual(alpha, self._noise(1000 + step))], self._terms_of)

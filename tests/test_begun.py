@@ -61,6 +61,13 @@ def test_another_training_starts_anew(searched, flat_phantoms, tmp_path, change)
     assert rounds_worked(trained(searched, flat_phantoms, tmp_path / "other", **change))[0] == "round 0"
 
 
+def test_another_precision_starts_anew(searched, flat_phantoms, tmp_path):
+    config, folder = searched
+    other = replace(config, workers=replace(config.workers, precision="bfloat16"))
+    going_on = trained((other, folder), flat_phantoms, tmp_path / "other")
+    assert rounds_worked(going_on)[0] == "round 0"
+
+
 def test_a_spoilt_beginning_is_not_used(searched, flat_phantoms, tmp_path):
     config, folder = searched
     choice = choose(config, search_folder=folder)

@@ -38,6 +38,7 @@ def begun(phantoms, tmp_path_factory) -> tuple[Path, Path]:
         ("space=compact", "--resume: space: expected 'tiny' as the run began, got 'compact'"),
         ("seed=5", "--resume: seed: expected 0 as the run began, got 5"),
         ("search.relaxation=softmax", "search.relaxation: expected 'single-path'"),
+        ("workers.precision=bfloat16", "workers.precision: expected 'float32' as the run began, got 'bfloat16'"),
     ],
 )
 def test_another_search_is_refused_and_the_folder_stays(begun, phantoms, change, words):
@@ -57,8 +58,12 @@ def test_other_data_are_refused(begun, tmp_path):
 
 
 def test_a_longer_search_goes_on(begun, phantoms):
+    """Also one of a version that had no other precision than float32, with less memory than it began with."""
     home, folder = begun
-    config = settings(home, "search.rounds=2")
+    config = settings(home, "search.rounds=2", "workers.checkpointing=true")
+    written = (folder / "config.yaml").read_text()
+    assert "  precision: float32\n" in written
+    (folder / "config.yaml").write_text(written.replace("  precision: float32\n", ""))
     assert experiment.search(config, dataset=phantoms, output=folder, resume=True, tracked=False) == folder
     assert sorted(path.stem[-1] for path in (folder / "checkpoints").iterdir()) == ["1", "2"]
 

@@ -9,10 +9,11 @@ from autoreg.networks.genotype import Genotype, architecture_from_dict, check_pr
 from autoreg.networks.learning import Learning, learning_of
 from autoreg.networks.matching import MATCHES, register_match
 from autoreg.networks.mixed import ACTIVATIONS, RELAXATIONS, Gate
+from autoreg.networks.precision import PRECISIONS, computing_in
 from autoreg.networks.primitives import PRIMITIVES, register_primitive, usual_primitive, weight_count
 from autoreg.networks.registration import Registration, RegistrationNetwork
 from autoreg.networks.registry import NETWORKS, build_network, check_network
-from autoreg.networks.supernet import Supernet
+from autoreg.networks.supernet import Supernet, recompute_activations
 from autoreg.networks.topology import Choice, Topology
 from autoreg.networks.within import best_choice, best_within
 
@@ -21,6 +22,7 @@ __all__ = [
     "CELLS",
     "MATCHES",
     "NETWORKS",
+    "PRECISIONS",
     "PRIMITIVES",
     "RELAXATIONS",
     "Architecture",
@@ -45,9 +47,11 @@ __all__ = [
     "check_network",
     "check_primitive",
     "choices_from_dict",
+    "computing_in",
     "expected_cost",
     "learning_of",
     "measure_costs",
+    "recompute_activations",
     "register_cell",
     "register_match",
     "register_primitive",

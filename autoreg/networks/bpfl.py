@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from autoreg.networks.convolution import convolution
 from autoreg.networks.learning import Learning, Turn
 from autoreg.networks.mprnet import mprnet
+from autoreg.networks.precision import in_float32
 from autoreg.networks.registration import Registration
 from autoreg.shapes import Displacement, Image
 from autoreg.spatial import warp
@@ -59,7 +60,8 @@ class FeatureHead(nn.Module):
             nn.init.constant_(self.log_variance.bias, LOG_VARIANCE_START)  # type: ignore[arg-type]
 
     def forward(self, features: Image) -> Gaussian:
-        return Gaussian(self.mean(features), self.log_variance(features) if self.log_variance is not None else None)
+        mean = in_float32(self.mean, features)
+        return Gaussian(mean, None if self.log_variance is None else in_float32(self.log_variance, features))
 
 
 class BPFL(nn.Module):

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from autoreg.networks.cells import Edge
 from autoreg.networks.merging import Convolution, merged_sum
 from autoreg.networks.primitives import SLOPE, Activated, SeparableConv, make_primitive, over_channels
+from autoreg.networks.recomputing import run_part
 
 ACTIVATIONS = ("inside", "after_sum")
 PARTIAL = 4
@@ -73,6 +74,9 @@ class MixedOp(nn.Module):
     Reference: Xu et al., PC-DARTS, arXiv:1907.05737, section 3.2 (there inputs and outputs have equally many channels).
     """
 
+    recomputes = False
+    """Whether what the primitives give is computed again on the way back, with the same gate."""
+
     def __init__(
         self,
         edge: Edge,
@@ -104,12 +108,15 @@ class MixedOp(nn.Module):
         if self.gate is None:
             raise ValueError("a mixed operation runs only inside a supernet, which sets its gate")
         if self.past is None:
-            out = self._sum(x, self.gate, self.inner)
+            out = self._run(x, self.gate, self.inner)
         else:
             inner = None if self.inner is None else self.inner[self.taken]
-            mixed = self._sum(x.index_select(1, self.taken), self.gate, inner)
+            mixed = self._run(x.index_select(1, self.taken), self.gate, inner)
             out = torch.cat([mixed, self.past(x.index_select(1, self.others))], dim=1)
         return out if self.width is None else out * over_channels(self.width, out)
+
+    def _run(self, x: Tensor, gate: Gate, inner: Tensor | None) -> Tensor:
+        return run_part(self._sum, x, gate, inner, recomputes=self.recomputes)
 
     def _sum(self, x: Tensor, gate: Gate, inner: Tensor | None) -> Tensor:
         choices = [(self.choices[i], gate.weights[i]) for i in gate.active]

@@ -5,8 +5,9 @@ Reference: Liu et al., arXiv:2004.14557 (pyramid), Fan et al., arXiv:2203.06810 
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -15,11 +16,14 @@ from autoreg.networks.architecture import Architecture
 from autoreg.networks.cells import CELLS, Edge
 from autoreg.networks.convolution import convolution
 from autoreg.networks.matching import COARSER, FINER, VIEWS
+from autoreg.networks.precision import in_float32
+from autoreg.networks.recomputing import run_part
 from autoreg.shapes import Displacement, Image, Velocity
 from autoreg.spatial import compose, halve, integrate, resize_displacement, resize_image, warp
 
 EdgeFactory = Callable[[Edge], nn.Module]
 HEAD_KERNEL = 3
+Found = TypeVar("Found")
 
 
 class Registration(NamedTuple):
@@ -50,7 +54,7 @@ class Refine(nn.Module):
         _start_near_zero(self.layers[-1])
 
     def forward(self, velocity: Velocity) -> Velocity:
-        return velocity + self.layers(velocity)
+        return velocity + in_float32(self.layers[-1], self.layers[:-1](velocity))
 
 
 class DeformationCell(nn.Module):
@@ -68,7 +72,7 @@ class DeformationCell(nn.Module):
     def forward(self, seen: Image, coarser: Sequence[Tensor] = ()) -> tuple[Velocity, Image]:
         """`coarser`: displacement and decoder features of the coarser level on this grid, where there is one."""
         decoded = self.chain(seen)
-        velocity = self.head(decoded)
+        velocity = in_float32(self.head, decoded)
         if self.sums and coarser:
             velocity = velocity + coarser[0]
         return self.refine(velocity), decoded
@@ -90,6 +94,9 @@ class RegistrationNetwork(nn.Module):
         make_edge: gives the module of an edge: a primitive, or a mixed operation when searching.
         make_cell: gives the deformation cell of a level; another one when structure is searched.
     """
+
+    recomputes = False
+    """Whether activations within a cell, and within an integration, are computed again on the way back."""
 
     def __init__(
         self, architecture: Architecture, make_edge: EdgeFactory, make_cell: CellFactory = DeformationCell
@@ -120,16 +127,13 @@ class RegistrationNetwork(nn.Module):
         for level in range(self.architecture.levels, 0, -1):
             if coarser:
                 coarser = self._to_finer(coarser, tuple(fixed[level].shape[2:]))
-            seen = self._seen(level, fixed, moving, coarser)
-            velocity, decoded = self.deformations[level - 1](seen, coarser)
-            displacement = integrate(velocity, steps=self.architecture.integration_steps)
-            if coarser and self.architecture.composition == "compose":
-                displacement = compose(coarser[0], displacement)
-            levels.insert(0, displacement)
-            coarser = [displacement, decoded]
+            near = slice(level - 1, level + 1)
+            velocity, decoded = self._run(partial(self._look, level), *fixed[near], *moving[near], *coarser)
+            levels.insert(0, self._run(self._displace, velocity, *coarser[:1]))
+            coarser = [levels[0], decoded]
         full = resize_displacement(levels[0], tuple(fixed[0].shape[2:]))
         if self.architecture.composition == "legacy":  # the original integrates the displacement once more
-            full = integrate(full, steps=self.architecture.integration_steps)
+            full = self._run(self._displace, full)
         return Registration(full, tuple(levels))
 
     def extract(self, fixed: Image, moving: Image) -> tuple[list[Image], list[Image]]:
@@ -140,24 +144,43 @@ class RegistrationNetwork(nn.Module):
         for index, cell in enumerate(self.features):
             if pooled:  # keeps voxel centres where `spatial.pyramid` has them, and loses nothing of the image
                 features = halve(features) if index else space_to_depth(features)
-            features = cell(features)
+            features = self._run(cell, features)
             pyramid.append(features)
         halves = [f.chunk(2) for f in pyramid]
         return [h[0] for h in halves], [h[1] for h in halves]
 
+    def _run(self, part: Callable[..., Found], *inputs: Tensor) -> Found:
+        return run_part(part, *inputs, recomputes=self.recomputes)
+
+    def _look(
+        self, level: int, finer_fixed: Image, fixed: Image, finer_moving: Image, moving: Image, *coarser: Tensor
+    ) -> tuple[Velocity, Image]:
+        """Velocity and decoder features of a level."""
+        seen = self._seen(level, (finer_fixed, fixed), (finer_moving, moving), coarser)
+        return self.deformations[level - 1](seen, coarser)
+
+    def _displace(self, velocity: Velocity, *coarser: Displacement) -> Displacement:
+        displacement = integrate(velocity, steps=self.architecture.integration_steps)
+        if coarser and self.architecture.composition == "compose":
+            displacement = compose(coarser[0], displacement)
+        return displacement
+
     def _seen(self, level: int, fixed: Sequence[Image], moving: Sequence[Image], coarser: Sequence[Tensor]) -> Image:
-        """All inputs of a deformation cell as channels; moving maps are warped by the displacement so far."""
+        """All inputs of a deformation cell as channels; moving maps are warped by the displacement so far.
+
+        `fixed` and `moving`: maps of the next finer grid and of the level's own.
+        """
 
         def warped(image: Image) -> Image:
             return warp(image, coarser[0], padding="border") if coarser else image
 
-        f, m = fixed[level], warped(moving[level])
+        f, m = fixed[1], warped(moving[1])
         parts: list[Image] = []
         for name in self.architecture.inputs_of(level):
             if name in VIEWS:
                 parts.append(VIEWS[name].of(f, m))
             elif name == FINER:
-                parts += [warped(halve(moving[level - 1])), halve(fixed[level - 1])]
+                parts += [warped(halve(moving[0])), halve(fixed[0])]
             else:
                 parts.append(coarser[COARSER.index(name)])
         return torch.cat(parts, dim=1)

@@ -12,6 +12,17 @@ from autoreg.networks.structure import GatedCell, Masks
 from autoreg.shapes import Image
 
 
+def recompute_activations(network: nn.Module) -> None:
+    """Let a network keep less: a supernet within edges, another pyramid within cells; VoxelMorph stays as it is.
+
+    Edges, since that is where a supernet has many activations of the same inputs, and since their gates are gone when
+    a whole cell runs again.
+    """
+    mixed = [module for module in network.modules() if isinstance(module, MixedOp)]
+    for module in mixed or [module for module in network.modules() if isinstance(module, RegistrationNetwork)]:
+        module.recomputes = True
+
+
 class Supernet(nn.Module):
     """A registration network with a mixed operation on every edge, and gates where its structure is searched.
 

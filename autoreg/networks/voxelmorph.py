@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from autoreg.networks.convolution import convolution
+from autoreg.networks.precision import in_float32
 from autoreg.networks.primitives import SLOPE
 from autoreg.networks.registration import Registration
 from autoreg.shapes import Image
@@ -56,7 +57,7 @@ class VoxelMorph(nn.Module):
             x = torch.cat([nn.functional.interpolate(x, scale_factor=2.0, mode="nearest"), skip], dim=1)
         for layer in self.final:
             x = self.activation(layer(x))
-        return self._registration(self.head(x))
+        return self._registration(in_float32(self.head, x))
 
     def _registration(self, out: torch.Tensor) -> Registration:
         full = tuple(out.shape[2:])

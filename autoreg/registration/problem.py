@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from autoreg.data.volume import Volume
-from autoreg.networks import RELAXATIONS, Registration, Supernet, learning_of
+from autoreg.networks import RELAXATIONS, Registration, Supernet, computing_in, learning_of
 from autoreg.registration.batch import PairBatch, augmented, load_batch
 from autoreg.registration.objective import BOUNDED, Objective, displacement_at
 from autoreg.trilevel import Output
@@ -66,6 +66,7 @@ class RegistrationProblem:
         relaxation: name in `RELAXATIONS`.
         seed: of sampled paths; every worker must have the same.
         augment: train on moving images under small random affine motions.
+        precision: name in `PRECISIONS`, of the network in weight steps that no upper level looks at.
     """
 
     def __init__(
@@ -80,6 +81,7 @@ class RegistrationProblem:
         relaxation: str = "softmax",
         seed: int = 0,
         augment: bool = False,
+        precision: str = "float32",
         device: torch.device | None = None,
     ) -> None:
         self.network = network
@@ -91,6 +93,7 @@ class RegistrationProblem:
         self.relaxation = RELAXATIONS[relaxation]
         self.seed = seed
         self.augment = augment
+        self.precision = precision
         self.device = device or torch.device("cpu")
         self.upper = UpperObjective()
         self.learning = learning_of(network)
@@ -105,13 +108,24 @@ class RegistrationProblem:
         output = self.train_output(alpha, step)
         return output.terms(output.values)
 
+    def step_terms(self, alpha: Tensor | None, step: int) -> Tensor:
+        """`train_terms` with the network in `precision`; displacements and terms are float32."""
+        output = self._output(alpha, step, self.precision)
+        return output.terms(output.values)
+
     def train_output(self, alpha: Tensor | None, step: int) -> Output:
+        # Estimators take differences between weights that are less apart than bfloat16 can tell (1e-3 over all of them,
+        # or a part of a step), and differentiate the step that was taken: so all that upper levels look at is float32.
+        return self._output(alpha, step, "float32")
+
+    def _output(self, alpha: Tensor | None, step: int, precision: str) -> Output:
         batch, fraction = self._own(self.samplers.weights, step)
         places = range(self.shard.index, self.batch_size, self.shard.count)
         seeds = [self.seed * 1_000_003 + step * self.batch_size + place for place in places]
         if self.augment:
             batch = augmented(batch, seeds)
-        registration = self.register(batch, alpha, step, seeds)
+        with computing_in(precision, self.device):
+            registration = self.register(batch, alpha, step, seeds)
         own = self.learning.own_terms(registration.own, step) if self.learning else []
         displacements = [registration.displacement, *registration.levels]
 

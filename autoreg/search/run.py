@@ -42,11 +42,14 @@ _KEPT = (
     "search.stated",
     "search.activation",
     "search.upper",
+    "workers.precision",
     "tune.primitives",
     "tune.network",
 )
 """Keys that a run's saved state depends on. Longer runs, more trials, other workers or stores are for `--resume`."""
 _UNKNOWN = "a key that the version that wrote the file did not have"
+_EARLIER = {"workers.precision": "float32"}
+"""What it was in runs of versions that did not have the key."""
 
 _TRACKED_FILES = (
     "config.yaml",
@@ -148,6 +151,7 @@ def _check_same(plan: RunPlan, earlier: Mapping[str, Any]) -> None:
     before = yaml.safe_load((plan.folder / "config.yaml").read_text())
     for key in _KEPT:
         then, now = (_at(config, key) for config in (before, plan.config))
+        then = _EARLIER.get(key, then) if then == _UNKNOWN else then
         if then != now:
             raise InputError(
                 f"{where}: {key}: expected {then!r} as the run began, got {now!r}; choose another --output"

@@ -96,6 +96,8 @@ class Bench:
                 "threads": workers.threads,
                 "gpus": workers.gpus,
                 "average_every": workers.average_every,
+                # not float32, which was the only one at first: such runs keep their folders
+                **({} if workers.precision == "float32" else {"precision": workers.precision}),
             },
             "extensions": [Path(file).read_text(encoding="utf-8") for file in loaded_extensions()],
         }

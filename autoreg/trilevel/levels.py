@@ -47,12 +47,16 @@ class TriLevelProblem(Protocol):
         """l(omega, alpha) on the training batch of this step, shape (terms,)."""
         ...
 
+    def step_terms(self, alpha: Tensor | None, step: int) -> Tensor:
+        """The same for a step that no upper level looks at: it may be computed in less precision."""
+        ...
+
     def train_output(self, alpha: Tensor | None, step: int) -> Output:
-        """The same in two parts, for estimators that go through the network once for all terms."""
+        """`train_terms` in two parts, for estimators that go through the network once for all terms."""
         ...
 
     def architecture_terms(self, alpha: Tensor, step: int) -> Tensor:
-        """The same terms on pairs held out for alpha, shape (terms,)."""
+        """These terms on pairs held out for alpha, shape (terms,)."""
         ...
 
     def loss_weights_objective(self, alpha: Tensor | None, step: int) -> tuple[Tensor, dict[str, float]]:

@@ -85,7 +85,7 @@ def solve_round(problem: TriLevelProblem, lower: LowerStep, task: Round, reduce:
             terms, recorded = _recorded_step(problem, lower, task, step, learning_rate, reduce)
             kept.append(recorded)
         else:
-            terms = problem.train_terms(task.alpha, step)
+            terms = problem.step_terms(task.alpha, step)
             _check(terms, "weights", task.index, step)
             gradient = gradients(terms @ task.loss_weights.to(terms), problem.weights)
             reduce(gradient)

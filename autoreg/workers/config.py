@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from autoreg.errors import InputError
+from autoreg.networks import PRECISIONS
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,11 @@ class WorkerConfig:
     average_every: int = 1
     """Steps that every share takes on its own before weights and moments are averaged; for slow networks between
     workers. 1 sums the gradients of every step, as one worker with the whole batch would."""
+    precision: str = "float32"
+    """Of the network's convolutions in weight steps: `float32` or `bfloat16`. Weights, moments, displacements and terms
+    are float32 always, and so is all that the upper levels look at."""
+    checkpointing: bool = False
+    """Compute activations again on the way back instead of keeping them: the same numbers, less memory, more time."""
     address: str | None = None
     """Of a running Ray cluster; none starts one on this machine."""
     local: bool = False
@@ -40,6 +46,8 @@ class WorkerConfig:
         for name, low in lows.items():
             if getattr(self, name) < low:
                 raise InputError(f"workers.{name}: expected at least {low}, got {getattr(self, name)}")
+        if self.precision not in PRECISIONS:
+            raise InputError(f"workers.precision: expected one of {', '.join(PRECISIONS)}, got {self.precision!r}")
         if not 1 <= self.fewest <= self.most:
             raise InputError(f"workers.min: expected 1 to {self.most} (workers.max), got {self.fewest}")
 

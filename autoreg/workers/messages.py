@@ -40,6 +40,10 @@ class WorkerSpec:
     """Steps that every share takes on its own before weights and moments are averaged."""
     threads: int = 1
     """Of torch on a CPU; part of the result's last bits, so part of the spec."""
+    precision: str = "float32"
+    """Of the network's convolutions in weight steps."""
+    checkpointing: bool = False
+    """Activations are computed again on the way back; changes no bit of the result."""
 
 
 @dataclass(frozen=True)
