@@ -43,8 +43,9 @@ def play_off(
     the best so far twice as far again. Then the best goes on, against the other architectures with the same loss
     weights, and against what there is without a search, the last architecture with the starts: through a semi-final,
     and the two best to a final of four times the rounds, since small networks learn fast and are not to be judged
-    early. Where all share an architecture the final is of twice the rounds. At most `most` architectures and loss weights enter; with one, the first architecture is taken
-    unseen. Costs are the search's. One that diverges is out; when all do, the first is taken.
+    early. Where all share an architecture the final is of twice the rounds. At most `most` architectures and loss
+    weights enter; with one, the first architecture is taken unseen. Costs are the search's. One that diverges is out;
+    when all do, the first is taken.
     """
     if most == 1:
         return architectures[0], []

@@ -158,9 +158,7 @@ def all_cases(names: Sequence[str]) -> list[str]:
     return list(names) or known
 
 
-def measured(
-    name: str, sizes: Sequence[str], repeat: int, device: torch.device, dataset: Path | None
-) -> Iterator[Row]:
+def measured(name: str, sizes: Sequence[str], repeat: int, device: torch.device, dataset: Path | None) -> Iterator[Row]:
     if name in CASES:
         for size in sizes:
             pair = Pair.make(tuple(map(int, size.split(","))), device)

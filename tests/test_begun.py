@@ -13,7 +13,13 @@ from autoreg.config import load_config, shipped
 from autoreg.search.run import read_result
 
 SETTINGS = ("workers.local=true", "workers.count=1", "train.steps=12", "train.steps_per_round=2")
-PLAY_OFF = ("train.evaluate_every=1", "search.finalists=4", "search.finalist_steps=2", "search.rounds=5")
+PLAY_OFF = (
+    "search.evidence=0",
+    "train.evaluate_every=1",
+    "search.finalists=4",
+    "search.finalist_steps=2",
+    "search.rounds=5",
+)
 
 
 @pytest.fixture(scope="module")

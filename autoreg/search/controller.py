@@ -30,8 +30,8 @@ _BEHIND = 1e-6
 class SearchConfig:
     """The schedule of a search."""
 
-    rounds: int = 60
-    warmup_rounds: int = 20
+    rounds: int = 40
+    warmup_rounds: int = 28
     """Rounds of weights only, before alpha and lambda move."""
     steps_per_round: int = 12
     """Weight steps of a round; one alpha step and one lambda step follow them."""
@@ -42,8 +42,8 @@ class SearchConfig:
     learning_rate: float = 1e-3
     network: str | None = None
     """A network by name whose loss weights alone are searched; none searches the space's architecture, too."""
-    relaxation: str = "single-path"
-    """How the choice on an edge is mixed: `single-path`, `softmax` or `partial-channel`."""
+    relaxation: str = "partial-channel"
+    """How the choice on an edge is mixed: `partial-channel`, `softmax` or `single-path`."""
     stated: float = 0.7
     """Probability (in `softmax`: weight) of the stated option of each choice among those that alpha does not tell
     apart; 0 treats all alike, as published."""
@@ -75,7 +75,7 @@ class SearchConfig:
     with the winner's. Also the steps of a candidate of the front."""
 
     def learning_rate_at(self, step: int) -> float:
-        """Of the weights: it rises in the first steps, as in a training, and stays, since a search has no end to reach."""
+        """Of the weights: it rises in the first steps, as in a training, and stays: a search has no end to reach."""
         return self.learning_rate * min(1.0, (step + 1) / _RISING)
 
     @property
@@ -259,7 +259,7 @@ class SearchDriver:
         return self._decoded(scores)
 
     def _by_alpha(self) -> Tensor:
-        """log softmax(alpha), where options that alpha has not decided for come after the stated one, in their order."""
+        """log softmax(alpha), with options that alpha has not decided for behind the stated one, in their order."""
         scores = self.upper.alpha.log_softmax(dim=1)
         if self.config.evidence == 0:
             return scores

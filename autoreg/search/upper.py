@@ -30,7 +30,7 @@ class UpperConfig:
 
     alpha_learning_rate: float = 0.3
     """Length of alpha's step in a round, over all edges together."""
-    lambda_learning_rate: float = 0.2
+    lambda_learning_rate: float = 0.4
     """Length of the step of log lambda in a round."""
     levels: str = "both"
     """What is searched: `both`, `alpha` or `loss_weights`; the other stays at its start."""
