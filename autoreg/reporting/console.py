@@ -43,7 +43,9 @@ def cell(value: object) -> str:
 
 
 @contextmanager
-def progress(total: int, description: str, *, quiet: bool = False) -> Iterator[Callable[..., None]]:
+def progress(
+    total: int, description: str, *, quiet: bool = False, since: float | None = None
+) -> Iterator[Callable[..., None]]:
     """A bar with the time left on a terminal, a plain line after the first step and every 5 % elsewhere;
     both on stderr.
 
@@ -52,11 +54,12 @@ def progress(total: int, description: str, *, quiet: bool = False) -> Iterator[C
         ...     for pair in pairs:
         ...         advance()
 
-    `advance(steps, detail)` also shows a few words on how it goes.
+    `advance(steps, detail)` also shows a few words on how it goes. `since`: when the first step began (monotonic), for a
+    bar that opens after it.
     """
     console = Console(stderr=True, quiet=quiet)
     if not console.is_terminal:
-        yield _plain(console, total, description)
+        yield _plain(console, total, description, since)
         return
     columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn())
     detail = TextColumn("{task.fields[detail]}", markup=False, table_column=Column(no_wrap=True, overflow="ellipsis"))
@@ -65,8 +68,8 @@ def progress(total: int, description: str, *, quiet: bool = False) -> Iterator[C
         yield lambda steps=1, detail="": bar.update(task, advance=steps, detail=detail)
 
 
-def _plain(console: Console, total: int, description: str) -> Callable[..., None]:
-    start, done, said = time.monotonic(), 0, -1.0
+def _plain(console: Console, total: int, description: str, since: float | None) -> Callable[..., None]:
+    start, done, said = time.monotonic() if since is None else since, 0, -1.0
 
     def advance(steps: int = 1, detail: str = "") -> None:
         nonlocal done, said

@@ -1,5 +1,6 @@
 """What a person sees while a command works."""
 
+import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from typing import Any
@@ -20,7 +21,7 @@ class Watch:
 
     def counter(self, description: str) -> Callable[..., None]:
         """A function to call with (done, total) as work gets done; the bar opens at the first call."""
-        seen = 0
+        seen, since = 0, time.monotonic()
         advance: Callable[..., None] | None = None
         known: dict[str, Any] = {}
 
@@ -29,7 +30,8 @@ class Watch:
             known.update({name: value for name, value in (row or {}).items() if value == value})
             if advance is None:
                 seen = done - 1
-                advance = self._stack.enter_context(progress(total - seen, self.name or description, quiet=self.quiet))
+                bar = progress(total - seen, self.name or description, quiet=self.quiet, since=since)
+                advance = self._stack.enter_context(bar)
             advance(done - seen, how_it_goes(known))
             seen = done
             if done >= total:

@@ -38,8 +38,8 @@ def run(total, capsys, **options):
     return captured.err.splitlines()
 
 
-@pytest.mark.parametrize(("total", "lines"), [(1000, 20), (40, 20), (3, 3)])
-def test_a_plain_line_about_every_twentieth(capsys, total, lines):
+@pytest.mark.parametrize(("total", "lines"), [(1000, 21), (40, 21), (3, 3)])
+def test_a_plain_line_after_the_first_step_and_about_every_twentieth(capsys, total, lines):
     said = run(total, capsys)
     assert len(said) == lines
     assert said[-1].startswith(f"work [1] {total}/{total} (100%)")
@@ -81,3 +81,11 @@ def test_a_line_says_how_it_goes(capsys):
 
 def test_what_is_not_known_is_not_said():
     assert how_it_goes({}) == ""
+
+
+def test_the_first_step_counts_from_when_it_began(capsys, monkeypatch):
+    """A watch's bar opens when its first step is done."""
+    now = iter([0.0, 60.0])
+    monkeypatch.setattr(console.time, "monotonic", lambda: next(now))
+    Watch(quiet=False).counter("search")(1, 3)
+    assert capsys.readouterr().err.splitlines() == ["search 1/3 (33%), 0:01:00 spent, about 0:02:00 left"]
