@@ -80,8 +80,17 @@ def _chosen(run: Path, result: Mapping[str, Any]) -> list[Section]:
     if (weights := _rows(result.get("loss_weights"), "term", "lambda")) is not None:
         sections.append(Section("Loss weights", table=weights))
     if (edges := _rows(result.get("genotype"), "edge", "primitive")) is not None:
-        sections.append(Section("Architecture", table=edges, pictures=_graph(run)))
+        sections.append(Section("Architecture", text=_decided(result), table=edges, pictures=_graph(run)))
     return sections
+
+
+def _decided(result: Mapping[str, Any]) -> str:
+    """What alpha had evidence for; empty for a run that searched no architecture."""
+    if result.get("decided") is None:
+        return ""
+    if not result["decided"]:
+        return "Alpha had evidence for no change of the stated architecture."
+    return f"Alpha had evidence against the stated architecture at {', '.join(result['decided'])}."
 
 
 def _graph(run: Path) -> list[Picture]:

@@ -30,8 +30,8 @@ _BEHIND = 1e-6
 class SearchConfig:
     """The schedule of a search."""
 
-    rounds: int = 40
-    warmup_rounds: int = 28
+    rounds: int = 44
+    warmup_rounds: int = 30
     """Rounds of weights only, before alpha and lambda move."""
     steps_per_round: int = 12
     """Weight steps of a round; one alpha step and one lambda step follow them."""
@@ -273,8 +273,10 @@ class SearchDriver:
     def _drift(self) -> Tensor:
         return self.upper.drift.over(self.choices.usual())
 
-    def decided(self) -> list[str]:
-        """Choices that alpha leads away from the stated architecture."""
+    def decided(self) -> list[str] | None:
+        """Choices that alpha leads away from the stated architecture; None where no evidence is asked of it."""
+        if self.config.levels == "loss_weights" or self.config.evidence == 0:
+            return None
         there = torch.from_numpy(self.choices.there[: len(self.rows)])
         far = (torch.where(there, self._drift(), -torch.inf) >= self.config.evidence).any(dim=1).tolist()
         return [choice.name for choice, is_far in zip(self.rows, far, strict=True) if is_far]

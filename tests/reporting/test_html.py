@@ -1,5 +1,6 @@
 import base64
 import hashlib
+import json
 import re
 from html.parser import HTMLParser
 
@@ -111,6 +112,19 @@ def test_report_of_a_search(search):
     assert "rounds: 6" in parsed.text
     assert "https://store/x" in parsed.text
     assert "secret" not in parsed.text
+
+
+@pytest.mark.parametrize(
+    ("decided", "words"),
+    [
+        ([], "evidence for no change of the stated architecture"),
+        (["feature.1.0"], "evidence against the stated architecture at feature.1.0"),
+    ],
+)
+def test_report_of_a_search_says_what_alpha_had_evidence_for(search, decided, words):
+    path = search / "result.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"decided": decided}))
+    assert words in page(run_report(search)).text
 
 
 def test_report_of_a_training_names_its_network(tmp_path, history):
