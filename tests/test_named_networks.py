@@ -108,7 +108,7 @@ def test_loss_weights_of_a_network_are_searched_and_its_training_takes_them(
         ({"network": "mprnet", "upper": {"levels": "alpha"}}, "mprnet has no choices, got levels alpha"),
         ({"network": "mprnet", "max_ms": 3.0}, r"got levels both, budgets \{'ms': 3\.0\}"),
         ({"network": "mprnet", "pareto": True}, "pareto True"),
-        ({"network": "mprnet", "removal": True}, "got single-path, loss_weights"),
+        ({"network": "mprnet", "removal": True}, "got partial-channel, loss_weights"),
     ],
 )
 def test_what_a_fixed_network_cannot_have_is_named(search: dict[str, Any], message: str, tmp_path: Path) -> None:

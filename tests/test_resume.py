@@ -37,7 +37,7 @@ def begun(phantoms, tmp_path_factory) -> tuple[Path, Path]:
     [
         ("space=compact", "--resume: space: expected 'tiny' as the run began, got 'compact'"),
         ("seed=5", "--resume: seed: expected 0 as the run began, got 5"),
-        ("search.relaxation=softmax", "search.relaxation: expected 'single-path'"),
+        ("search.relaxation=softmax", "search.relaxation: expected 'partial-channel'"),
         ("workers.precision=bfloat16", "workers.precision: expected 'float32' as the run began, got 'bfloat16'"),
     ],
 )

@@ -76,7 +76,7 @@ def test_the_stated_option_never_gets_all(stated: float) -> None:
             {"removal": True, "relaxation": "single-path"},
             r"removal: expected relaxation softmax or .* got single-path",
         ),
-        ({"levels": "loss_weights"}, {"removal": True}, r"removal: expected .* got single-path, loss_weights"),
+        ({"levels": "loss_weights"}, {"removal": True}, r"removal: expected .* got partial-channel, loss_weights"),
         ({}, {"activation": "before"}, "activation: expected one of inside, after_sum, got 'before'"),
         ({"alpha_estimator": "unrolled", "horizon": 13}, {}, r"horizon: expected at most 12 \(steps_per_round\)"),
     ],

@@ -97,7 +97,7 @@ def test_steps_that_upper_levels_look_at_are_float32(flat_spec):
     assert_same(searching(full)[0], searching(brief)[0])
     two = [searching(spec, steps=2) for spec in (full, brief)]
     assert any(not np.array_equal(value, two[1][1][name]) for name, value in two[0][1].items())
-    np.testing.assert_allclose(two[1][0]["terms"], two[0][0]["terms"], rtol=0.03)
+    np.testing.assert_allclose(two[1][0]["terms"], two[0][0]["terms"], rtol=0.03, atol=1e-4)  # of 0.6 in all
 
 
 @pytest.mark.parametrize("checkpointing", [False, True])
