@@ -12,6 +12,7 @@ from autoreg.classical.geometry import ItkGeometry, from_normalised, itk_geometr
 from autoreg.classical.interface import Register
 from autoreg.classical.optional import optional
 
+_INSTALL = "pip install --no-deps fireants==1.5.0 (it asks for an older SimpleITK and works with ours)"
 SETTINGS = {
     "scales": [4, 2, 1],
     "iterations": [100, 50, 25],
@@ -26,9 +27,9 @@ SETTINGS = {
 
 def greedy(threads: int) -> Register:
     """`GreedyRegistration` with the settings above."""
-    simpleitk = optional("SimpleITK", extra="fireants")
-    images = optional("fireants.io.image", extra="fireants")
-    package = optional("fireants.registration.greedy", extra="fireants")
+    simpleitk = optional("SimpleITK", extra="run")
+    images = optional("fireants.io.image", extra="fireants", install=_INSTALL)
+    package = optional("fireants.registration.greedy", extra="fireants", install=_INSTALL)
     torch.set_num_threads(threads)
 
     def register(fixed: np.ndarray, moving: np.ndarray, affine: np.ndarray) -> np.ndarray:
