@@ -54,8 +54,8 @@ def progress(
         ...     for pair in pairs:
         ...         advance()
 
-    `advance(steps, detail)` also shows a few words on how it goes. `since`: when the first step began (monotonic), for a
-    bar that opens after it.
+    `advance(steps, detail)` also shows a few words on how it goes. `since`: when the first step began (monotonic),
+    for a bar that opens after it.
     """
     console = Console(stderr=True, quiet=quiet)
     if not console.is_terminal:

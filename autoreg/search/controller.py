@@ -218,7 +218,7 @@ class SearchDriver:
         leading = self.upper.probabilities()[: len(self.choices.edges)].argmax(1)
         shares = zip(primitives, np.bincount(leading, minlength=len(primitives)) / len(leading), strict=False)
         drift = float(self._drift().max())
-        signs = {"alpha_entropy": self.upper.entropy(), "alpha_drift": drift}
+        signs: Row = {"alpha_entropy": self.upper.entropy(), "alpha_drift": drift}
         return signs | {f"alpha_share.{p}": float(share) for p, share in shares}
 
     def state(self) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from itertools import product
+from math import prod
 
 import torch
 from torch import Tensor
@@ -39,8 +40,7 @@ def corner_determinants_at(displacement: Displacement, voxels: Tensor) -> Tensor
         voxels: (n, 1 + d) sample and position among the inner voxels, as `nonzero` of a mask (b, *s - 2) gives them.
     """
     shape = (len(displacement), *displacement.shape[2:])
-    steps = torch.tensor(shape[1:]).flip(0).cumprod(0).flip(0)  # rows to the next sample, then along each axis but one
-    strides = [*steps.tolist(), 1]
+    strides = [prod(shape[i + 1 :]) for i in range(len(shape))]  # rows to the next sample, then along each axis
     rows = displacement.movedim(1, -1).flatten(0, -2)
     place = sum((voxels[:, i] + (i > 0)) * stride for i, stride in enumerate(strides))
     assert isinstance(place, Tensor)

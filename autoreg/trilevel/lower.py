@@ -68,7 +68,7 @@ class LowerStep:
 
     def apply(self, gradient: Sequence[Tensor], learning_rate: float) -> tuple[Vector, float]:
         """Move the weights along a gradient; returns it as used, after clipping its norm, and its norm before."""
-        norms = [float(n) for n in torch.stack([g.double().norm() for g in gradient]).tolist()]
+        norms = [float(n) for n in torch.stack([g.double().square().sum() for g in gradient]).sqrt().cpu()]
         norm = hypot(*norms)
         scale = self._scale(norm)
         used = [g * scale for g in gradient] if scale < 1 else list(gradient)
