@@ -146,7 +146,7 @@ def _overlaps(
         return
     warped = warp_labels(moving.labels, displacement)
     columns = (
-        dice(fixed.labels, warped, numbers),
+        dice(fixed.labels, warped, numbers, moving_labels=moving.labels),
         hd95_mm(fixed.labels, warped, numbers, fixed.spacing),
         dice(fixed.labels, moving.labels, numbers),
         hd95_mm(fixed.labels, moving.labels, numbers, fixed.spacing),

@@ -64,7 +64,7 @@ def score_pair(
     by_label = np.full(len(labels), np.nan)
     if fixed.labels is not None and moving.labels is not None:
         warped = warp_labels(moving.labels, displacement)
-        by_label = dice(fixed.labels, warped, labels)
+        by_label = dice(fixed.labels, warped, labels, moving_labels=moving.labels)
     return {
         "fixed": pair[0],
         "moving": pair[1],

@@ -13,6 +13,12 @@ def test_values_by_hand() -> None:
     np.testing.assert_allclose(dice(fixed, warped, [2, 1, 3, 4, 9]), [1.0, 0.5, np.nan, np.nan, np.nan])
 
 
+def test_a_label_that_warping_has_lost_counts_nothing() -> None:
+    """Or a field that throws everything out of the image would have no Dice at all."""
+    fixed, moving, warped = np.array([1, 1, 2, 0]), np.array([0, 1, 3]), np.array([0, 0, 0, 0])
+    np.testing.assert_array_equal(dice(fixed, warped, [1, 2, 3], moving_labels=moving), [0.0, np.nan, np.nan])
+
+
 def test_present_in_both_without_overlap_is_zero() -> None:
     assert dice(np.array([1, 0]), np.array([0, 1]), [1]).tolist() == [0.0]
 
