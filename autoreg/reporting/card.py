@@ -3,8 +3,8 @@
 MEASURES = {
     "fixed side": "the first of each pair; the moving image and labels are warped onto its grid",
     "labels": "Dice and HD95 are means over the foreground labels of a pair, then over pairs, then over seeds; "
-    "a label that the fixed or the moving map lacks is left out of its pair's mean, one that warping has lost has Dice 0 "
-    "and no HD95; background (0) is not counted",
+    "a label that the fixed or the moving map lacks is left out of its pair's mean, one that warping has lost has "
+    "Dice 0 and no HD95; background (0) is not counted",
     "interpolation of labels": "nearest neighbour",
     "HD95": "the larger of both directed 95th percentiles of surface distances, in mm by the fixed image's spacing",
     "TRE": "where the data set names landmarks: distance from p + u(p), of a landmark p of the fixed image, to that of "
