@@ -243,6 +243,7 @@ def test_status_reads_files_alone(searched):
 def test_a_search_within_a_budget_draws_its_front(phantoms, tmp_path):
     folder = tmp_path / "front"
     local = ["--set", "workers.local=true", "--workers", 1, "--set", "search.finalist_steps=5"]
+    local += ["--set", "search.evidence=0", "--set", "search.stated=0"]  # or so short a search changes nothing
     removal = ["--set", "search.relaxation=softmax", "--set", "search.removal=true", "--set", "search.finalists=3"]
     autoreg("search", *arguments(phantoms, folder), *local, *removal, "--pareto", "--max-params", 12000)
     result = json.loads((folder / "result.json").read_text())
