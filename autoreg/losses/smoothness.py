@@ -61,8 +61,8 @@ def folding(displacement: Displacement, *, margin: float = 0.1) -> Tensor:
 
 
 def _below(field: Displacement, margin: float) -> Tensor:
-    """Inner voxels with a corner below the margin, (n, 1 + d)."""
-    return torch.cat([(corner_determinants(slab) < margin).any(1) for slab in slabs(field)], dim=1).nonzero()
+    """Inner voxels with a corner below the margin, or that is no number, (n, 1 + d)."""
+    return torch.cat([~(corner_determinants(slab) >= margin).all(1) for slab in slabs(field)], dim=1).nonzero()
 
 
 def _folding_at(field: Displacement, voxels: Tensor, margin: float) -> Tensor:

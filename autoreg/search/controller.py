@@ -21,7 +21,7 @@ from autoreg.workers.pool import Pool
 
 IMPORTANCE_BATCHES = 7
 _RISING = 50
-"""Steps."""
+"""Steps in which the learning rate rises."""
 _BEHIND = 1e-6
 """Of undecided options to the stated one, in scores."""
 

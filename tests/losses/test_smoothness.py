@@ -5,7 +5,7 @@ import torch
 
 from autoreg.losses import SMOOTHNESS, bending, diffusion, folding, log_jacobian_spread
 from autoreg.metrics import sdlogj
-from autoreg.spatial import voxel_grid
+from autoreg.spatial import corner_determinants, voxel_grid
 
 SPACES = [(6, 7), (5, 6, 7)]
 
@@ -90,3 +90,22 @@ def test_spread_of_the_log_jacobian_is_the_figure_of_tables(space: tuple[int, ..
     field = 0.1 * torch.randn(1, len(space), *space, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     assert log_jacobian_spread(field).item() == pytest.approx(sdlogj(field), abs=2e-6)
     assert torch.autograd.gradcheck(log_jacobian_spread, (field.requires_grad_(),))
+
+
+@pytest.mark.parametrize("space", [(17, 19), (40, 13, 14)])
+@pytest.mark.parametrize("spread", [0.0, 0.05, 0.2, 0.6])
+def test_folding_is_the_same_wherever_it_is_computed(space: tuple[int, ...], spread: float) -> None:
+    """At no voxel, at a few of two samples, and everywhere: the plain mean over all corners, and its slope."""
+    generator = torch.Generator().manual_seed(0)
+    field = (spread * torch.randn(2, len(space), *space, generator=generator).double()).requires_grad_()
+    plain = torch.relu(0.1 - corner_determinants(field)).flatten(1).mean(1)
+    factors = torch.tensor([1.0, 3.0]).double()
+    slopes = [torch.autograd.grad((factors * value).sum(), field)[0] for value in (plain, folding(field))]
+    torch.testing.assert_close(folding(field), plain)
+    torch.testing.assert_close(*slopes)
+
+
+def test_folding_of_what_is_no_number_is_none() -> None:
+    field = torch.zeros(1, 3, 12, 12, 12)
+    field[0, 0, 6, 6, 6] = torch.nan
+    assert folding(field).isnan().all()
