@@ -20,6 +20,7 @@ from autoreg.search.run import Run, open_run, read_result
 from autoreg.setting import Setting, open_setting
 from autoreg.shapes import Displacement
 from autoreg.storage import Location
+from autoreg.tables import load_table
 
 PHASE = "register"
 """What the books call a peer's time."""
@@ -143,7 +144,7 @@ def _kept(scores: Path, command: str, dataset_hash: str) -> dict[Pair, pd.DataFr
     for name, expected in (("command", command), ("dataset_hash", dataset_hash)):
         if earlier.get(name) != expected:
             raise InputError(f"{folder}: --resume: {name}: expected {expected}, got {earlier.get(name)}")
-    rows = pd.read_parquet(scores)
+    rows = load_table(scores)
     return {(str(f), str(m)): frame for (f, m), frame in rows.groupby(["fixed", "moving"], sort=False)}  # type: ignore[misc]
 
 

@@ -10,6 +10,7 @@ from autoreg.errors import InputError
 from autoreg.registration.model import Model, load_model
 from autoreg.reporting.notebook import facts_html, picture_html
 from autoreg.search.run import read_result
+from autoreg.tables import load_table
 
 _PICTURES = {
     "overlay": "A registered pair: fixed, moving and warped image, differences, deformation grid",
@@ -71,7 +72,7 @@ class Result:
             raise InputError(
                 f"{path}: file: expected a table, got none; this is the folder of a {self.values['command']}"
             )
-        return pd.read_parquet(path)
+        return load_table(path)
 
     def __repr__(self) -> str:
         values = self.values

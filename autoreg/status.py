@@ -14,6 +14,7 @@ from autoreg.config import read_yaml
 from autoreg.errors import InputError
 from autoreg.reporting.console import clock
 from autoreg.search.run import is_worked_on, read_result
+from autoreg.tables import load_table
 from autoreg.tracking.ledger import open_work, read_costs
 
 _LEFT_BY_RUNS = ("result.json", "config.yaml", "history.parquet", "cost.jsonl", "checkpoints")
@@ -113,7 +114,7 @@ def _add_history(status: Status, folder: Path) -> None:
     path = folder / "history.parquet"
     if not path.exists():
         return
-    rows = _read(status, lambda: pd.read_parquet(path), pd.DataFrame(), path)
+    rows = _read(status, lambda: load_table(path), pd.DataFrame(), path)
     config = _read(status, lambda: read_yaml(folder / "config.yaml"), {}, folder / "config.yaml")
     status.rounds_done = len(rows)
     status.rounds_total = _rounds(config.get(status.command or "") or {})

@@ -20,6 +20,7 @@ from autoreg.reporting.watch import Watch
 from autoreg.search.run import open_run, read_result
 from autoreg.setting import open_setting
 from autoreg.storage import Location
+from autoreg.tables import load_table
 
 _LOOKED_AT = 5
 """A batch's Dice jumps: ASHA sees the mean of so many rounds."""
@@ -166,7 +167,7 @@ class _DiceWatch(Watch):
 
 
 def _last_dice(folder: Path) -> float:
-    return float(pd.read_parquet(folder / "history.parquet")["soft_dice"].dropna().tail(_LOOKED_AT).mean())
+    return float(load_table(folder / "history.parquet")["soft_dice"].dropna().tail(_LOOKED_AT).mean())
 
 
 def _check_same(record: Record, vary: Sequence[Point], output: Path) -> None:

@@ -38,6 +38,7 @@ from ray.cluster_utils import Cluster
 
 from autoreg.data.synthetic import make_phantoms
 from autoreg.search.checkpoint import load_checkpoint
+from autoreg.tables import load_table
 from autoreg.tracking.ledger import read_costs
 
 HERE = Path(__file__).parent
@@ -308,7 +309,7 @@ def _search(bench: Bench, command: Command, calm: Command) -> Iterator[str]:
 
 
 def _history(command: Command) -> pd.DataFrame:
-    return pd.read_parquet(command.folder / "history.parquet").drop(columns=TIMES)
+    return load_table(command.folder / "history.parquet").drop(columns=TIMES)
 
 
 def _books(command: Command) -> Iterator[str]:
@@ -317,7 +318,7 @@ def _books(command: Command) -> Iterator[str]:
     rounds = costs[costs["key"].str.startswith("round ") & (costs["device_seconds"] > 0)]
     if sorted(rounds["key"]) != sorted(f"round {n}" for n in range(ROUNDS)):
         yield f"ledger: {len(rounds)} rounds booked as useful, not {ROUNDS}"
-    measured = pd.read_parquet(command.folder / "history.parquet")["device_seconds"].sum()
+    measured = load_table(command.folder / "history.parquet")["device_seconds"].sum()
     if not measured <= rounds["device_seconds"].sum() <= measured * 1.05 + 1:
         yield f"ledger: {rounds['device_seconds'].sum():.2f} device-seconds of rounds, measured {measured:.2f}"
     result = json.loads((command.folder / "result.json").read_text())
@@ -337,7 +338,7 @@ def _tracked(bench: Bench, command: Command) -> Iterator[str]:
 
 
 def _study(command: Command, calm: Command) -> Iterator[str]:
-    found = [pd.read_parquet(c.folder / "trials.parquet").drop(columns=["device_seconds"]) for c in (command, calm)]
+    found = [load_table(c.folder / "trials.parquet").drop(columns=["device_seconds"]) for c in (command, calm)]
     found = [frame.drop(columns=["mlflow_run_id"]) for frame in found]
     if not found[0].equals(found[1]):
         yield f"trials differ:\n{found[0]}\n{found[1]}"

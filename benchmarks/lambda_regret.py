@@ -22,6 +22,7 @@ from autoreg.registration.space import SearchSpace
 from autoreg.reporting.statistics import paired_test
 from autoreg.reporting.watch import Watch
 from autoreg.search.run import read_result
+from autoreg.tables import load_table
 
 
 def points(space: SearchSpace, searched: dict[str, float], factor: float) -> dict[str, dict[str, float]]:
@@ -48,7 +49,7 @@ def retrained(config: Config, choice: Choice, dataset: Path, folder: Path, name:
 
 
 def dice_by_pair(folder: Path) -> pd.Series:
-    pairs = pd.read_parquet(folder / "test" / "pairs.parquet")
+    pairs = load_table(folder / "test" / "pairs.parquet")
     return pairs.groupby(["fixed", "moving"], sort=False)["dice"].mean()
 
 

@@ -19,6 +19,7 @@ import pytest
 
 from autoreg import experiment
 from autoreg.config import load_config, shipped
+from autoreg.tables import load_table
 
 CONFIG = shipped("launchers") / "configs" / "smoke.yaml"
 SETTINGS = ["search.rounds=60", "search.finalists=1", "workers.min=1", "workers.max=2"]
@@ -129,7 +130,7 @@ def await_(what: str, check: Callable[[], bool], process: subprocess.Popen[bytes
 
 def rounds(folder: Path) -> pd.DataFrame:
     path = folder / "history.parquet"
-    return pd.read_parquet(path) if path.exists() else pd.DataFrame({"workers": []})
+    return load_table(path) if path.exists() else pd.DataFrame({"workers": []})
 
 
 @pytest.mark.ray

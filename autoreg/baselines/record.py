@@ -10,6 +10,7 @@ import pandas as pd
 from autoreg.baselines.ranges import Parameters
 from autoreg.errors import InputError
 from autoreg.files import whole_file
+from autoreg.tables import load_table
 
 RUNNING, FINISHED, STOPPED, DIVERGED, FAILED = "running", "finished", "stopped", "diverged", "failed"
 """Status of a trial: under way, trained to the end, ended early for its score, not finite, lost for another reason."""
@@ -57,7 +58,7 @@ class Record:
         self._path = path
         self.rows: dict[int, TrialRow] = {}
         if path.exists():
-            frame = pd.read_parquet(path)
+            frame = load_table(path)
             known = [c for c in frame if c not in _COLUMNS]
             if known != names:
                 raise InputError(f"{path}: expected a study of {', '.join(names)}, got {', '.join(known)}")

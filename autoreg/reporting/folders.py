@@ -9,6 +9,7 @@ import pandas as pd
 import yaml
 
 from autoreg.errors import InputError
+from autoreg.tables import load_table
 
 
 def read_result(folder: Path) -> dict[str, Any]:
@@ -54,7 +55,7 @@ def read_table(path: Path, columns: Sequence[str], *, command: str) -> pd.DataFr
     if not path.exists():
         raise InputError(f"{path}: expected this file, got none; run: {command}")
     try:
-        frame = pd.read_parquet(path)
+        frame = load_table(path)
     except (OSError, ValueError) as error:  # pyarrow's errors are ValueErrors
         raise InputError(f"{path}: expected a Parquet table, got: {str(error).partition(chr(10))[0]}") from error
     missing = [name for name in columns if name not in frame]
