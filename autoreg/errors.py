@@ -26,14 +26,14 @@ class BusyError(InputError):
 
 
 class DivergedError(AutoRegError):
-    """A level's objective became NaN or infinite; `level`, `round` and `step` say where."""
+    """A level's objective became NaN, infinite or absurdly large; `level`, `round` and `step` say where."""
 
-    def __init__(self, level: str, round_index: int, step: int) -> None:
-        super().__init__(f"{level} objective is not finite in round {round_index}, step {step}")
-        self.level, self.round_index, self.step = level, round_index, step
+    def __init__(self, level: str, round_index: int, step: int, what: str = "is not finite") -> None:
+        super().__init__(f"{level} objective {what} in round {round_index}, step {step}")
+        self.level, self.round_index, self.step, self.what = level, round_index, step, what
 
-    def __reduce__(self) -> tuple[type, tuple[str, int, int]]:  # survives the way through Ray
-        return type(self), (self.level, self.round_index, self.step)
+    def __reduce__(self) -> tuple[type, tuple[str, int, int, str]]:  # survives the way through Ray
+        return type(self), (self.level, self.round_index, self.step, self.what)
 
 
 class WorkerError(AutoRegError):

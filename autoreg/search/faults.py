@@ -12,6 +12,8 @@ from autoreg.workers.pool import Pool
 
 MAX_LOSSES_IN_A_ROW = 5
 SMALLER = 0.5
+EXPLODED = 10.0
+"""Objectives of so many times what they were at first, or would be with all terms at 1, are no training any more."""
 logger = logging.getLogger(__name__)
 
 ANSWERED = (WorkerError, DivergedError)
@@ -99,3 +101,19 @@ def check_finite(state: State, round_index: int, step: int) -> None:
     for array in [*state["weights"].values(), *moments]:
         if array.dtype.kind == "f" and not np.isfinite(array).all():
             raise DivergedError("weights", round_index, step)
+
+
+def check_bounded(terms: np.ndarray, at_first: np.ndarray, task: RoundTask) -> None:
+    """An objective far above where it began belongs to weights from which there is no way back, though all is finite.
+
+    Args:
+        terms: mean of each term over the round, as are `at_first` those of the first round.
+
+    Raises:
+        DivergedError: it is.
+    """
+    weights = task.loss_weights
+    now, bound = float(terms @ weights), max(float(at_first @ weights), float(weights.sum()))
+    if now > EXPLODED * bound:
+        last = task.first_step + len(task.learning_rates) - 1
+        raise DivergedError("weights", task.index, last, f"exploded to {now:.3g} (at first {at_first @ weights:.3g})")

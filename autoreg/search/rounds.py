@@ -7,13 +7,14 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
+import numpy as np
 import pandas as pd
 
 from autoreg.errors import WorkerError
 from autoreg.files import whole_file
 from autoreg.mirror import share
 from autoreg.search.checkpoint import load_checkpoint, save_checkpoint
-from autoreg.search.faults import ANSWERED, MAX_LOSSES_IN_A_ROW, Answers, Place, check_finite
+from autoreg.search.faults import ANSWERED, MAX_LOSSES_IN_A_ROW, Answers, Place, check_bounded, check_finite
 from autoreg.tracking.ledger import Ledger
 from autoreg.tracking.names import tracked_name
 from autoreg.tracking.tracker import Tracker
@@ -94,7 +95,8 @@ def run_rounds(driver: Driver, pool: Pool, journal: Journal, *, resume: bool, un
 
     Raises:
         WorkerError: after several losses in a row without a finished round.
-        DivergedError: a value is not finite, also with the smallest steps; the last state is on disk.
+        DivergedError: a value is not finite or an objective explodes, also with the smallest steps; the last state is
+            on disk.
         StorageError: the state cannot be written, or the store of the run's folder does not take it; the one before
             is on disk.
     """
@@ -104,7 +106,7 @@ def run_rounds(driver: Driver, pool: Pool, journal: Journal, *, resume: bool, un
     while place.rounds < rounds:
         kept = driver.state()
         place, (row, workers) = survive(
-            lambda place: _round(driver, pool, place),
+            lambda place: _round(driver, pool, place, journal.rows),
             place,
             pool,
             journal,
@@ -173,18 +175,25 @@ def _start(driver: Driver, pool: Pool, journal: Journal, *, resume: bool) -> Pla
     return place
 
 
-def _round(driver: Driver, pool: Pool, place: Place) -> tuple[Row, State]:
+def _round(driver: Driver, pool: Pool, place: Place, earlier: Sequence[Row]) -> tuple[Row, State]:
     """The round's row of the history, and the workers' state after it."""
     start = time.perf_counter()
     task = place.task(driver.task(place.rounds))
     reports = pool.run_round(task)
     row = {"round": place.rounds, "phase": driver.phase, **driver.finish(place.rounds, reports, pool)}
+    if earlier:
+        check_bounded(_terms(row, task), _terms(earlier[0], task), task)
     workers = pool.state()
     check_finite(workers, place.rounds, task.first_step + len(task.learning_rates) - 1)
     seconds = time.perf_counter() - start
     row |= {"seconds": seconds, "sum_seconds": min(report.sum_seconds for report in reports)}
     row |= {"device_seconds": seconds * pool.count, "workers": pool.count}
     return row | {"shares": place.shares, "step_scale": place.step_scale}, workers
+
+
+def _terms(row: Row, task: RoundTask) -> np.ndarray:
+    """Those with a loss weight; what a network adds by itself comes after them."""
+    return np.array([v for name, v in row.items() if name.startswith("term.")][: len(task.loss_weights)], np.float64)
 
 
 def _keep(driver: Driver, pool: Pool, journal: Journal, place: Place, row: Row) -> None:

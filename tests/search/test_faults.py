@@ -11,6 +11,7 @@ import pytest
 from autoreg.errors import DivergedError, MemoryExhaustedError, StorageError, WorkerError
 from autoreg.search import rounds as rounds_module
 from autoreg.search.controller import SearchDriver
+from autoreg.search.faults import check_bounded
 from autoreg.search.rounds import Journal, run_rounds
 from autoreg.tracking.ledger import Ledger
 from autoreg.tracking.tracker import MemoryTracker
@@ -121,6 +122,25 @@ def test_weights_that_are_not_finite_are_never_saved(search):
     run = search({1: [poison]})
     assert run.journal.rows[1]["step_scale"] == 0.5
     assert all(np.isfinite(w).all() for w in run.place.workers["weights"].values())
+
+
+def test_an_objective_that_explodes_is_a_divergence(search):
+    def explode(pool, reports):
+        return [replace(report, terms=1e6 * report.terms) for report in reports]
+
+    run = search({2: [explode]})
+    assert [row["step_scale"] for row in run.journal.rows] == [1.0, 1.0, 0.5, 0.5]
+    with pytest.raises(DivergedError, match=r"exploded to .* \(at first .*\) in round 1, step 3"):
+        search({1: [explode] * 4}, name="without end")
+
+
+def test_terms_of_any_scale_may_grow_as_long_as_they_stay_near_where_they_began():
+    task = SimpleNamespace(index=3, first_step=6, learning_rates=(1, 1), loss_weights=np.array([1.0, 0.0]))
+    for at_first, now in ((1e-9, 9.0), (500.0, 4000.0), (0.5, 0.4)):
+        check_bounded(np.array([now, 1e9]), np.array([at_first, 0.0]), task)
+    for at_first, now in ((1e-9, 11.0), (500.0, 6000.0)):
+        with pytest.raises(DivergedError, match="round 3, step 7"):
+            check_bounded(np.array([now, 0.0]), np.array([at_first, 0.0]), task)
 
 
 def test_a_hypergradient_that_is_not_finite_moves_nothing(search):
