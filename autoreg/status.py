@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 import pandas as pd
 
+from autoreg.baselines.record import FINISHED, RUNNING
 from autoreg.config import read_yaml
 from autoreg.errors import InputError
 from autoreg.reporting.console import clock
@@ -29,7 +30,9 @@ class Status:
     Attributes:
         state: running, finished, failed or interrupted as the run says; killed if it says running and nobody works
             in its folder; damaged if it cannot say.
-        dice: the last one measured on held pairs: of whole volumes while training, soft while searching.
+        trials_done: of manual tuning or of a sweep: ended, whatever came of them.
+        dice: the last one measured on held pairs: of whole volumes while training, soft while searching, of the best
+            trial while tuning.
         workers: of the work under way, or of the last round.
         seconds_left: at the pace of the last rounds.
         seconds_silent: since the last sign of life.
@@ -43,6 +46,8 @@ class Status:
     rounds_done: int | None = None
     rounds_total: int | None = None
     seconds_left: float | None = None
+    trials_done: int | None = None
+    trials_total: int | None = None
     loss_weights: dict[str, float] = field(default_factory=dict)
     dice: float | None = None
     device_hours: float | None = None
@@ -61,6 +66,7 @@ class Status:
             "command": self.command,
             "data set": self.dataset,
             "rounds": rounds,
+            "trials": f"{self.trials_done} of {self.trials_total or '?'}" if self.trials_done is not None else None,
             "about left": clock(self.seconds_left) if self.seconds_left is not None else None,
             "lambda": ", ".join(f"{k} {v:.3g}" for k, v in self.loss_weights.items()),
             "Dice": f"{self.dice:.4f}" if self.dice is not None else None,
@@ -82,6 +88,7 @@ def read_status(folder: Path) -> Status:
     status = Status(str(folder), "damaged")
     _add_result(status, folder)
     _add_history(status, folder)
+    _add_trials(status, folder)
     _add_costs(status, folder)
     if status.command in _RESUMED and status.state in ("killed", "failed", "interrupted"):
         status.resume = f"autoreg {status.command} --resume {quote(str(folder))}"
@@ -131,6 +138,21 @@ def _add_history(status: Status, folder: Path) -> None:
         status.dice = next((float(values.iloc[-1]) for values in measured if len(values)), None)
 
 
+def _add_trials(status: Status, folder: Path) -> None:
+    path = folder / "trials.parquet"
+    if not path.exists():
+        return
+    rows = _read(status, lambda: load_table(path), None, path)
+    if rows is None:
+        return
+    config = _read(status, lambda: read_yaml(folder / "config.yaml"), {}, folder / "config.yaml")
+    status.trials_done = int((rows["status"] != RUNNING).sum())
+    status.trials_total = (config.get(status.command or "") or {}).get("trials")
+    finished = rows[rows["status"] == FINISHED].dropna(subset=["score"])
+    if status.dice is None and len(finished):
+        status.dice = float(finished.loc[finished["score"].idxmax(), "val_dice"])
+
+
 def _rounds(section: dict[str, Any]) -> int | None:
     if "rounds" in section:
         return int(section["rounds"])
@@ -145,8 +167,8 @@ def _add_costs(status: Status, folder: Path) -> None:
     work = open_work(path)
     if status.state == "running" and work:
         status.workers = int(work["devices"])
-    beats = [p.stat().st_mtime for name in ("history.parquet", "cost.jsonl", "cost.open.json")
-             if (p := folder / name).exists()]  # fmt: skip
+    signs = [folder / name for name in ("history.parquet", "cost.jsonl", "cost.open.json")]
+    beats = [p.stat().st_mtime for p in (*signs, *folder.glob("trials/*/history.parquet")) if p.exists()]
     if status.state != "finished" and beats:
         status.seconds_silent = max(time() - max(beats), 0.0)
 

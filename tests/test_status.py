@@ -13,6 +13,7 @@ import pytest
 from click.testing import CliRunner
 
 from autoreg import experiment
+from autoreg.baselines.record import DIVERGED, FINISHED, Record, TrialRow
 from autoreg.choice import choose
 from autoreg.cli import main
 from autoreg.config import load_config
@@ -96,6 +97,23 @@ def test_killed_interrupted_and_resumed_to_the_end(flat_phantoms, tmp_path):
     told = CliRunner().invoke(main, ["status", str(folder)])
     assert told.exit_code == 0
     assert "problems:" in told.output
+
+
+def test_a_tuning_under_way_tells_its_trials_and_the_best(tmp_path):
+    record = Record(tmp_path / "trials.parquet", ["learning_rate"])
+    ended = {"good": FINISHED, "better": FINISHED, "bad": DIVERGED}
+    for trial, (name, status) in enumerate(ended.items()):
+        metrics = {} if name == "bad" else {"score": trial + 80.0, "val_dice": 0.7 + trial / 10, "folds_percent": 0.0}
+        record.write(TrialRow(trial, {"learning_rate": 1e-3}, status, metrics))
+    record.write(TrialRow(3, {"learning_rate": 1e-3}))
+    (tmp_path / "config.yaml").write_text("tune: {trials: 10}\n")
+    (tmp_path / "result.json").write_text('{"command": "tune", "status": "running"}')
+    told = read_status(tmp_path).text()
+    assert (told["state"], told["trials"], told["Dice"]) == ("killed", "3 of 10", "0.8000")
+    (tmp_path / "trials.parquet").write_bytes(b"PAR1")
+    torn = read_status(tmp_path)
+    assert torn.trials_done is None
+    assert [str(tmp_path / "trials.parquet") in problem for problem in torn.problems] == [True]
 
 
 class _Stopped(Watch):
