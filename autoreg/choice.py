@@ -23,8 +23,6 @@ class Choice:
     """result.json of the search that made the choice."""
     begun: Path | None = None
     """Folder of the first part of this training, if there is one."""
-    learning_rate: float | None = None
-    """None: the configuration's."""
 
     def origin(self) -> dict[str, Any] | None:
         """What a training keeps of its source, to be continued without it."""
@@ -43,8 +41,7 @@ def choose(
 ) -> Choice:
     """What `autoreg train` was told to train; loss weights default to the search space's starts.
 
-    A search whose network was fixed by name left loss weights for it, and no genotype. A search's learning rate is
-    taken unless the configuration has another one than the search had, and so was changed since.
+    A search whose network was fixed by name left loss weights for it, and no genotype.
 
     Raises:
         InputError: none or several were given, or a file cannot be read.
@@ -52,12 +49,11 @@ def choose(
     given = [name for name, v in (("--search", search_folder), ("--genotype", genotype), ("--network", network)) if v]
     if len(given) != 1:
         raise InputError(f"train: expected one of --search, --genotype, --network, got {', '.join(given) or 'none'}")
-    source, begun, learning_rate = None, None, None
+    source, begun = None, None
     if search_folder:
         check_search(search_folder)
         source = read_result(search_folder)
         begun = _begun(search_folder, source)
-        learning_rate = _searched_rate(search_folder, source, config)
         if source.get("network") in NETWORKS:
             network = source["network"]
         else:
@@ -75,7 +71,7 @@ def choose(
     else:
         check_network(network, "--network")
         described = space.named_network(str(network))
-    return Choice(described, weights, source, begun, learning_rate)
+    return Choice(described, weights, source, begun)
 
 
 def check_search(folder: Path) -> None:
@@ -89,13 +85,6 @@ def _begun(search_folder: Path, result: Mapping[str, Any]) -> Path | None:
     """Where the training of the play-off's winner was left."""
     rows = [row for row in result.get("finalists") or () if row["name"] == result.get("chosen") and row.get("folder")]
     return search_folder / rows[-1]["folder"] if rows else None
-
-
-def _searched_rate(search_folder: Path, result: Mapping[str, Any], config: Config) -> float | None:
-    """The learning rate that the play-off chose; none where the configuration's is not the one it started from."""
-    path = search_folder / "config.yaml"
-    given = read_yaml(path).get("train", {}).get("learning_rate") if path.exists() else None
-    return result.get("learning_rate") if config.train.learning_rate == given else None
 
 
 def choose_again(config: Config, folder: Path) -> Choice:

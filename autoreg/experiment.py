@@ -35,7 +35,7 @@ from autoreg.reporting.compare import compare_runs
 from autoreg.reporting.watch import Watch
 from autoreg.search.controller import SearchDriver
 from autoreg.search.faults import Place
-from autoreg.search.finalists import Finalist, at_learning_rate, loss_weights_along
+from autoreg.search.finalists import Finalist, loss_weights_along
 from autoreg.search.front import front_candidates
 from autoreg.search.rounds import run_rounds, survive
 from autoreg.search.run import MLFLOW_MODEL, Run, open_run
@@ -82,7 +82,6 @@ def search(
         chosen, played = play_off(
             driver.finalists(),
             partial(loss_weights_along, space),
-            partial(at_learning_rate, space, config.train.learning_rate),
             run,
             trainings.first_rounds,
             most=config.search.finalists if has_labelled_pairs(setting, roles) else 1,
@@ -123,7 +122,6 @@ def _found(
         "network": config.search.network or "autoreg",
         "genotype": dict(chosen.genotype.edges) if chosen.genotype else None,
         "loss_weights": chosen.loss_weights,
-        "learning_rate": chosen.learning_rate or config.train.learning_rate,
         "chosen": chosen.name,
         "decided": driver.decided(),
         "finalists": played,
@@ -155,7 +153,7 @@ class _Trainings:
         self, config: Config, finalist: Finalist, folder: Path, name: str, *, begun: Path | None = None, **options: Any
     ) -> None:
         network = {"genotype": finalist.genotype.to_dict()} if finalist.genotype else dict(self.network)
-        choice = Choice(network, finalist.loss_weights, begun=begun, learning_rate=finalist.learning_rate)
+        choice = Choice(network, finalist.loss_weights, begun=begun)
         options |= {"dataset": self.dataset, "watch": self.watch.named(name), "resume": True, "tracked": False}
         train(config, choice, output=folder, **options)
 
@@ -182,8 +180,6 @@ def train(
         InputError, WorkerError, DivergedError: as `search`.
     """
     check_devices(config.workers)
-    if choice.learning_rate:
-        config = replace(config, train=replace(config.train, learning_rate=choice.learning_rate))
     setting = open_setting(config, dataset)
     space = load_space(config.space, dims=setting.dims)
     roles = setting.roles(config.seed)

@@ -22,8 +22,6 @@ HEATS = (("semi-final", 2), ("final", 4))
 """Name and length, in brief trainings, of what follows them where architectures are at stake."""
 SHORT_FINAL = (("final", 2),)
 """The same where loss weights alone are."""
-DOUBLINGS = 2
-"""Of the learning rate that are tried at most."""
 IN_FINAL = 2
 """As many go on from the semi-final; where there are no more, it is left out."""
 FirstRounds = Callable[[Finalist, Path, str, int, Path | None], None]
@@ -33,23 +31,21 @@ FirstRounds = Callable[[Finalist, Path, str, int, Path | None], None]
 def play_off(
     architectures: Sequence[Finalist],
     loss_weights_along: Callable[[Finalist, int], Finalist],
-    at_learning_rate: Callable[[Finalist, int], Finalist],
     run: Run,
     first_rounds: FirstRounds,
     *,
     most: int,
     rounds: int,
 ) -> tuple[Finalist, list[dict[str, Any]]]:
-    """The best by the score among loss weights, architectures and learning rates; and a row on each training.
+    """The best by the score among loss weights, then among architectures with those; and a row on each training.
 
     Loss weights, `rounds` each, for the first architecture: as far as searched, twice as far, and while that is
     the best so far twice as far again. Then the best goes on, against the other architectures with the same loss
     weights, and against what there is without a search, the last architecture with the starts: through a semi-final,
     and the two best to a final of four times the rounds, since small networks learn fast and are not to be judged
     early. Where all share an architecture the final is of twice the rounds. At most `most` architectures and loss
-    weights enter; with one, the first architecture is taken unseen. Last, the winner at twice the learning rate, for as
-    many rounds as the final had: those are past the training's warm-up, so that no rate wins by rising faster; and
-    while that pays at twice that. Costs are the search's. One that diverges is out; when all do, the first is taken.
+    weights enter; with one, the first architecture is taken unseen. Costs are the search's. One that diverges is out;
+    when all do, the first is taken.
     """
     if most == 1:
         return architectures[0], []
@@ -68,40 +64,12 @@ def play_off(
     rivals = [replace(other, loss_weights=winner.loss_weights) for other in architectures[1:]]
     rivals.append(replace(loss_weights_along(architectures[-1], 0), name="defaults"))
     last = different([winner, *rivals])[:most] if best else different(rivals)[:most]
-    times = 1
     if len(last) > 1 or not best:
         begun = {entered[i].name: run.folder / rows[i]["folder"] for i in best}
         found, first = _heats(last, run, begin, begun)
-        rows, winner, times = rows + found, first or winner, _stages(last)[-1][1]
-    found, winner = _faster(
-        winner,
-        rows,
-        at_learning_rate,
-        lambda one, first: _play([one], run, begin(times, {}), "faster", first=first),
-    )
-    rows += found
+        rows, winner = rows + found, first or winner
     _track(run, rows)
     return winner, rows
-
-
-def _faster(
-    winner: Finalist,
-    rows: Sequence[dict[str, Any]],
-    at_learning_rate: Callable[[Finalist, int], Finalist],
-    play: Callable[[Finalist, int], list[dict[str, Any]]],
-) -> tuple[list[dict[str, Any]], Finalist]:
-    """Rows of the winner at higher learning rates, while going higher pays, and the best of all."""
-    of_winner = [row for row in rows if row["name"] == winner.name][-1:]
-    if not of_winner or of_winner[0]["score"] is None:
-        return [], winner
-    entered, found = [winner], of_winner
-    for doubling in range(1, DOUBLINGS + 1):
-        rival = at_learning_rate(winner, 2**doubling)
-        if rival.same_as(entered[-1]) or _ranked(found)[0] != len(found) - 1:
-            break
-        entered.append(rival)
-        found = found + play(rival, doubling)
-    return found[1:], entered[_ranked(found)[0]]
 
 
 def _heats(

@@ -1,7 +1,5 @@
 """A training that a play-off began and `train` went on with is the training from scratch, bit for bit."""
 
-import json
-import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -11,7 +9,7 @@ import torch
 
 from autoreg import experiment
 from autoreg.choice import choose
-from autoreg.config import load_config, read_yaml, shipped
+from autoreg.config import load_config, shipped
 from autoreg.search.run import read_result
 
 SETTINGS = ("workers.local=true", "workers.count=1", "train.steps=12", "train.steps_per_round=2")
@@ -47,27 +45,8 @@ def rounds_worked(folder) -> list[str]:
 
 def test_the_best_goes_on_and_the_default_architecture_meets_it(searched):
     rows = read_result(searched[1])["finalists"]
-    stages = [(row["folder"].partition("/")[0], row["steps"]) for row in rows]
-    assert stages[:7] == [("finalists", 2)] * 2 + [("semi-final", 4)] * 3 + [("final", 8)] * 2
-    assert stages[7:] in ([("faster", 8)], [("faster", 8)] * 2)
-
-
-def test_a_training_has_the_learning_rate_that_the_search_took(searched, flat_phantoms, tmp_path):
-    """Unless the configuration was changed since."""
-    config, folder = searched
-    found = replace_result(folder, tmp_path / "search", learning_rate=0.0037)
-    assert choose(config, search_folder=found).learning_rate == 0.0037
-    going_on = trained((config, found), flat_phantoms, tmp_path / "on")
-    assert read_yaml(going_on / "config.yaml")["train"]["learning_rate"] == 0.0037
-    changed = replace(config, train=replace(config.train, learning_rate=0.0011))
-    assert choose(changed, search_folder=found).learning_rate is None
-
-
-def replace_result(folder, copy, **changes):
-    shutil.copytree(folder, copy)
-    result = read_result(folder) | changes
-    (copy / "result.json").write_text(json.dumps(result))
-    return copy
+    assert [row["steps"] for row in rows] == [2, 2, 4, 4, 4, 8, 8]
+    assert rows[-1]["folder"].startswith("final/")
 
 
 def test_going_on_is_bit_equal_to_training_from_scratch(searched, flat_phantoms, tmp_path):

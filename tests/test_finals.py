@@ -36,24 +36,8 @@ def along(finalist: Finalist, times: int) -> Finalist:
     return Finalist(name, finalist.genotype, {"lncc": 10.0 - min(times, 4)})
 
 
-def one_rate(finalist: Finalist, times: int) -> Finalist:
-    return finalist
-
-
-def up_to(highest: int):
-    """Learning rates up to so many times the configured one."""
-
-    def at(finalist: Finalist, times: int) -> Finalist:
-        rate = min(times, highest)
-        return replace(finalist, name=f"{finalist.name} at {rate}", learning_rate=float(rate))
-
-    return at
-
-
-def played(
-    run: Run, training: "Training", *, most: int = 9, entering=ARCHITECTURES, rates=one_rate
-) -> tuple[Finalist, list[dict]]:
-    return play_off(entering, along, rates, run, training.first_rounds, most=most, rounds=ROUNDS)
+def played(run: Run, training: "Training", *, most: int = 9, entering=ARCHITECTURES) -> tuple[Finalist, list[dict]]:
+    return play_off(entering, along, run, training.first_rounds, most=most, rounds=ROUNDS)
 
 
 class Training:
@@ -195,34 +179,6 @@ def test_where_there_is_one_architecture_the_loss_weights_meet_the_starts(plan) 
         winner, rows = played(run, Training(heats=SHORT_FINAL), entering=ARCHITECTURES[:1])
     assert names(rows)[-2:] == ["final/2-times", "final/defaults"]
     assert winner.name == "2 times"
-
-
-@pytest.mark.parametrize(
-    ("scores", "highest", "entered", "first"),
-    [
-        ({"2 times at 2": 0.9, "2 times at 4": 0.95}, 9, [2, 4], 4.0),
-        ({"2 times at 2": 0.9, "2 times at 4": 0.85}, 9, [2, 4], 2.0),
-        ({"2 times at 2": 0.9}, 2, [2], 2.0),
-        ({"2 times at 2": 0.7}, 9, [2], None),
-    ],
-)
-def test_the_winner_goes_faster_while_that_pays(plan, monkeypatch, scores, highest, entered, first) -> None:
-    for name, score in scores.items():
-        monkeypatch.setitem(SCORES, name, score)
-    training = Training(heats=[*SHORT_FINAL, ("faster", dict(SHORT_FINAL)["final"])])
-    with opened(plan) as run:
-        winner, rows = played(run, training, entering=ARCHITECTURES[:1], rates=up_to(highest))
-    assert names(rows)[-len(entered) - 1 :] == ["final/defaults", *(f"faster/2-times-at-{e}" for e in entered)]
-    assert (winner.learning_rate, winner.genotype, winner.loss_weights) == (first, ALPHA, {"lncc": 8.0})
-    assert not any(name.startswith("faster") for name in training.begun)
-
-
-def test_a_learning_rate_that_diverges_is_not_taken(plan, monkeypatch) -> None:
-    monkeypatch.setitem(SCORES, "2 times at 2", 0.9)
-    training = Training(diverges="2 times at 2", heats=[*HEATS, ("faster", dict(HEATS)["final"])])
-    with opened(plan) as run:
-        winner, rows = played(run, training, rates=up_to(9))
-    assert (rows[-1]["folder"], rows[-1]["score"], winner.learning_rate) == ("faster/2-times-at-2", None, None)
 
 
 def test_one_that_diverges_is_out_but_paid(plan) -> None:

@@ -71,7 +71,7 @@ class SearchSpace:
     topology: Topology = field(default_factory=Topology)
     """What of the architecture's structure is searched, too."""
     learning_rate: tuple[float, float] = (1e-4, 2e-3)
-    """Range of the learning rate for manual tuning; the play-off of a search keeps below its end."""
+    """Range of the learning rate for manual tuning."""
 
     def __post_init__(self) -> None:
         where = f"search space {self.name}"

@@ -6,7 +6,7 @@ selection pairs is the result of the search.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from autoreg.losses import SMOOTHNESS
 from autoreg.networks import Genotype
@@ -21,12 +21,10 @@ class Finalist:
     genotype: Genotype | None
     """None where the network was fixed by name."""
     loss_weights: dict[str, float]
-    learning_rate: float | None = None
-    """Of its training; None: the configuration's."""
 
     def same_as(self, other: "Finalist") -> bool:
         """Whether training the other one gives the same."""
-        return replace(self, name="") == replace(other, name="")
+        return self.genotype == other.genotype and self.loss_weights == other.loss_weights
 
 
 def architectures(
@@ -57,14 +55,6 @@ def loss_weights_along(space: SearchSpace, finalist: Finalist, times: int) -> Fi
             moved = searched[term.name] * (most ** (times / 2) if own is None else own ** (times - 1))
             farther[term.name] = min(max(moved, term.low), term.high)
     return Finalist(f"loss weights {times} times as far", finalist.genotype, farther)
-
-
-def at_learning_rate(space: SearchSpace, configured: float, finalist: Finalist, times: int) -> Finalist:
-    """The finalist at so many times the configured learning rate, or at the highest that the space allows."""
-    rate = min(times * configured, max(space.learning_rate[1], configured))
-    if rate == configured:
-        return finalist
-    return replace(finalist, name=f"{finalist.name} at learning rate {rate:g}", learning_rate=rate)
 
 
 def different(finalists: list[Finalist]) -> list[Finalist]:

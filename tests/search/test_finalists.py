@@ -6,7 +6,7 @@ import pytest
 
 from autoreg.config import load_space
 from autoreg.networks import Genotype
-from autoreg.search.finalists import Finalist, architectures, at_learning_rate, loss_weights_along
+from autoreg.search.finalists import Finalist, architectures, loss_weights_along
 from autoreg.search.front import front_candidates, on_front
 
 SPACE = load_space("tiny", dims=3)
@@ -42,18 +42,6 @@ def test_loss_weights_go_on_in_the_direction_of_the_search_within_their_ranges()
 def test_loss_weights_that_never_moved_stay() -> None:
     still = Finalist("by alpha", OTHER, STARTS)
     assert all(loss_weights_along(SPACE, still, times).same_as(still) for times in (0, 2, 4))
-
-
-def test_learning_rates_stay_in_the_range_of_the_space() -> None:
-    finalist = Finalist("by alpha", OTHER, STARTS)
-    high = SPACE.learning_rate[1]
-    twice = at_learning_rate(SPACE, 1e-3, finalist, 2)
-    assert (twice.name, twice.learning_rate) == ("by alpha at learning rate 0.002", 2e-3)
-    assert (twice.genotype, twice.loss_weights) == (OTHER, STARTS)
-    assert not twice.same_as(finalist)
-    assert at_learning_rate(SPACE, 0.6 * high, finalist, 2).learning_rate == high
-    assert at_learning_rate(SPACE, high, finalist, 2) == finalist
-    assert at_learning_rate(SPACE, 2 * high, finalist, 2) == finalist  # who configures that has asked for it
 
 
 def test_front_candidates_vary_regularity_within_its_range() -> None:
