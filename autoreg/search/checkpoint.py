@@ -15,7 +15,7 @@ from autoreg.files import whole_file
 
 logger = logging.getLogger(__name__)
 _NAME = "round_{:06d}.pt"
-_FORMAT = 2
+_FORMAT = 3
 """Goes up when states can no longer be read as before."""
 _MARK = b"sha256:"
 _END = len(_MARK) + hashlib.sha256().digest_size

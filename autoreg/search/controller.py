@@ -30,8 +30,8 @@ _BEHIND = 1e-6
 class SearchConfig:
     """The schedule of a search."""
 
-    rounds: int = 44
-    warmup_rounds: int = 30
+    rounds: int = 20
+    warmup_rounds: int = 12
     """Rounds of weights only, before alpha and lambda move."""
     steps_per_round: int = 12
     """Weight steps of a round; one alpha step and one lambda step follow them."""

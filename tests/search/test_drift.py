@@ -1,8 +1,8 @@
 """Alpha's evidence: a tendency grows with the rounds, a random walk does not."""
 
-import numpy as np
 import pytest
 import torch
+from scipy.stats import norm, ttest_1samp
 
 from autoreg.config import load_space
 from autoreg.errors import InputError
@@ -18,23 +18,38 @@ def walked(directions: torch.Tensor) -> Drift:
     return drift
 
 
-def test_t_is_the_sum_of_differences_over_the_root_of_their_squares() -> None:
+def test_the_evidence_is_that_of_a_t_test_of_the_differences() -> None:
     directions = torch.randn(7, 2, 3, generator=torch.Generator().manual_seed(0)).double()
-    differences = (directions - directions[:, [0, 1], [2, 0]][..., None]).numpy()
-    expected = differences.sum(0) / np.sqrt((differences**2).sum(0).clip(1e-300))
-    assert walked(directions).over([2, 0]).numpy() == pytest.approx(expected)
+    others = directions[:, [0, 0, 1, 1], [0, 1, 1, 2]] - directions[:, [0, 0, 1, 1], [2, 2, 0, 0]]
+    expected = norm.isf(ttest_1samp(others.numpy(), 0.0, alternative="greater").pvalue)
+    assert walked(directions).over([2, 0])[[0, 0, 1, 1], [0, 1, 1, 2]].numpy() == pytest.approx(expected)
 
 
-def test_steps_that_agree_have_the_root_of_their_number() -> None:
+def test_steps_that_agree_are_certain() -> None:
     directions = torch.tensor([[0.0, 0.5, -0.1]]).expand(16, 1, 3)
-    assert walked(directions).over([0]).tolist() == [[0.0, pytest.approx(4.0), pytest.approx(-4.0)]]
+    assert walked(directions).over([0]).tolist() == [[0.0, 8.0, -8.0]]
 
 
-def test_random_walks_stay_within_three_deviations() -> None:
-    directions = torch.randn(60, 2000, 2, generator=torch.Generator().manual_seed(1))
-    t = walked(directions).over([0] * 2000)[:, 1]
-    assert t.std() == pytest.approx(1.0, abs=0.1)
-    assert (t.abs() < 3).double().mean() > 0.993  # 0.997 of a normal variable
+def test_one_round_is_no_evidence() -> None:
+    assert walked(torch.tensor([[[0.0, 0.5, -0.1]]])).over([0]).tolist() == [[0.0] * 3]
+
+
+@pytest.mark.parametrize("rounds", [4, 8, 60])
+def test_random_walks_stay_within_three_deviations(rounds) -> None:
+    """However few rounds there are."""
+    directions = torch.randn(rounds, 20000, 2, generator=torch.Generator().manual_seed(1))
+    deviations = walked(directions).over([0] * 20000)[:, 1]
+    assert deviations.std() == pytest.approx(1.0, abs=0.03)
+    beyond = (deviations.abs() > 3).double().mean()
+    assert 0.0018 < beyond < 0.0036  # 0.0027 of a normal variable, which in 20000 has a deviation of 0.0004
+
+
+@pytest.mark.parametrize("rounds", [4, 8, 14])
+def test_few_rounds_can_decide(rounds) -> None:
+    """With a tendency of three times the noise."""
+    noise = torch.randn(rounds, 400, 2, generator=torch.Generator().manual_seed(3))
+    deviations = walked(noise + torch.tensor([0.0, 3.0 * 2**0.5])).over([0] * 400)[:, 1]
+    assert (deviations > 3).double().mean() > {4: 0.1, 8: 0.9, 14: 0.99}[rounds]
 
 
 def test_nothing_moved_is_no_evidence() -> None:
