@@ -22,6 +22,10 @@ HEATS = (("semi-final", 2), ("final", 4))
 """Name and length, in brief trainings, of what follows them where architectures are at stake."""
 SHORT_FINAL = (("final", 2),)
 """The same where loss weights alone are."""
+CLOSE = 0.01
+"""Differences of the score that brief trainings cannot tell: some 20 pairs, whose Dice spreads by some hundredths."""
+IN_LINE = 3
+"""As many loss weights are tried: as far as searched, twice, four times."""
 IN_FINAL = 2
 """As many go on from the semi-final; where there are no more, it is left out."""
 FirstRounds = Callable[[Finalist, Path, str, int, Path | None], None]
@@ -40,12 +44,12 @@ def play_off(
     """The best by the score among loss weights, then among architectures with those; and a row on each training.
 
     Loss weights, `rounds` each, for the first architecture: as far as searched, twice as far, and while that is
-    the best so far twice as far again. Then the best goes on, against the other architectures with the same loss
-    weights, and against what there is without a search, the last architecture with the starts: through a semi-final,
-    and the two best to a final of four times the rounds, since small networks learn fast and are not to be judged
-    early. Where all share an architecture the final is of twice the rounds. At most `most` architectures and loss
-    weights enter; with one, the first architecture is taken unseen. Costs are the search's. One that diverges is out;
-    when all do, the first is taken.
+    the best so far or close to it four times as far. Then the farthest that is close to the best goes on, against the
+    other architectures with the same loss weights, and against what there is without a search, the last architecture
+    with the starts: through a semi-final, and the two best to a final of four times the rounds, since small networks
+    learn fast and are not to be judged early. Where all share an architecture the final is of twice the rounds. At
+    most `most` architectures and loss weights enter; with one, the first architecture is taken unseen. Costs are the
+    search's. One that diverges is out; when all do, the first is taken.
     """
     if most == 1:
         return architectures[0], []
@@ -57,9 +61,9 @@ def play_off(
         architectures[0],
         loss_weights_along,
         lambda one, first: _play([one], run, begin(1, {}), "finalists", first=first),
-        most=max(most - len(architectures), 1),
+        most=min(max(most - len(architectures), 1), IN_LINE),
     )
-    best = [i for i in _ranked(rows) if rows[i]["score"] is not None][:1]
+    best = _farthest(rows)
     winner = entered[best[0]] if best else architectures[0]
     rivals = [replace(other, loss_weights=winner.loss_weights) for other in architectures[1:]]
     rivals.append(replace(loss_weights_along(architectures[-1], 0), name="defaults"))
@@ -106,7 +110,7 @@ def _line_of_loss_weights(
     """Who entered, and their rows: the finalist, and others with its architecture while going farther pays."""
     nearest = replace(loss_weights_along(first, 1), name=first.name)
     entered, rows = [nearest], play(nearest, 1)
-    while _ranked(rows)[0] == len(rows) - 1 and len(entered) < most:
+    while _farthest(rows) in ([], [len(rows) - 1]) and len(entered) < most:
         rival = loss_weights_along(first, 2 ** len(entered))
         if rival.same_as(entered[-1]):
             break
@@ -119,6 +123,16 @@ def _begin(
     first_rounds: FirstRounds, rounds: int, earlier: Mapping[str, Path], finalist: Finalist, folder: Path, name: str
 ) -> None:
     first_rounds(finalist, folder, name, rounds, earlier.get(finalist.name))
+
+
+def _farthest(rows: Sequence[dict[str, Any]]) -> list[int]:
+    """Place of the last row that is close to the best; none where all diverged.
+
+    Of what brief trainings cannot tell apart the farthest is taken, since labels pay late: similarity brings more Dice
+    in the first steps.
+    """
+    scores = {i: float(row["score"]) for i, row in enumerate(rows) if row["score"] is not None}
+    return [i for i, score in scores.items() if score >= max(scores.values()) - CLOSE][-1:]
 
 
 def _ranked(rows: Sequence[dict[str, Any]]) -> list[int]:

@@ -126,6 +126,8 @@ def test_the_final_decides_among_the_best_of_the_semi_final(plan, in_final, firs
     [
         ({"2 times": 0.8, "4 times": 0.9}, ["2-times", "4-times"]),
         ({"2 times": 0.55}, ["2-times"]),
+        ({"2 times": 0.595, "4 times": 0.4}, ["2-times", "4-times"]),
+        ({"2 times": 0.9, "4 times": 0.95, "8 times": 0.99}, ["2-times", "4-times"]),
     ],
 )
 def test_loss_weights_go_on_while_that_pays(plan, monkeypatch, scores, entered) -> None:
@@ -134,6 +136,22 @@ def test_loss_weights_go_on_while_that_pays(plan, monkeypatch, scores, entered) 
     with opened(plan) as run:
         _, rows = played(run, Training())
     assert [name for name in names(rows)[1:] if name.startswith("finalists/")] == [f"finalists/{e}" for e in entered]
+
+
+@pytest.mark.parametrize(
+    ("scores", "first"),
+    [
+        ({"by alpha": 0.9, "2 times": 0.895, "4 times": 0.892}, "4 times"),
+        ({"by alpha": 0.9, "2 times": 0.895, "4 times": 0.885}, "2 times"),
+        ({"by alpha": 0.9, "2 times": 0.895, "4 times": 0.92}, "4 times"),
+    ],
+)
+def test_the_farthest_of_loss_weights_that_are_close_goes_on(plan, monkeypatch, scores, first) -> None:
+    for name, score in scores.items():
+        monkeypatch.setitem(SCORES, name, score)
+    with opened(plan) as run:
+        winner, _ = played(run, Training(heats=SHORT_FINAL), entering=ARCHITECTURES[:1])
+    assert winner.name == first
 
 
 def test_the_first_enters_with_loss_weights_one_time_as_far(plan, monkeypatch) -> None:

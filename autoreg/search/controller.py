@@ -66,9 +66,9 @@ class SearchConfig:
     removal: bool = False
     """Also enter the architecture of those primitives that the supernet needs most (`search.perturbation`)."""
     finalists: int = 5
-    """Most trainings begun in the end: with loss weights as far as searched, then 2, 4, ... times as far from their
-    starts while that pays (regularity raised with them); then with the default architecture; then with all defaults.
-    1 takes what was searched, unseen."""
+    """Most trainings begun in the end: with loss weights as far as searched, then 2 and 4 times as far from their
+    starts while that does not cost (regularity raised with them); then with the default architecture; then with all
+    defaults. 1 takes what was searched, unseen."""
     finalist_steps: int = 200
     """First steps of their final training that loss weights are compared by, up to the next look at the selection
     pairs; the best of them and the defaults take twice as many, the two best of those four times, and `train` goes on
