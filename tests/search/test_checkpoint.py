@@ -86,5 +86,5 @@ def test_the_state_of_another_version_is_named(tmp_path, monkeypatch):
     monkeypatch.setattr(checkpoint, "_FORMAT", 7)
     save_checkpoint(tmp_path, 1, STATE, keep=2)
     monkeypatch.undo()
-    with pytest.raises(InputError, match=r"round_000001\.pt: format: expected 2, got 7: another version"):
+    with pytest.raises(InputError, match=r"round_000001\.pt: format: expected 3, got 7: another version"):
         load_checkpoint(tmp_path)

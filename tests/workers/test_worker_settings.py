@@ -104,10 +104,12 @@ def test_steps_that_upper_levels_look_at_are_float32(flat_spec):
 def test_a_short_training_in_bfloat16(training_spec_, checkpointing):
     """Terms near those of float32, weights and moments float32, and the objective falls."""
     spec = replace(training_spec_, precision="bfloat16", checkpointing=checkpointing)
-    (pool, start), (_, full) = training(spec, 1), training(training_spec_, 1)
+    (pool, start), (in_full, full) = training(spec, 1), training(training_spec_, 1)
     assert start == pytest.approx(full, rel=0.01)
-    objective(pool, 20, 1)
-    assert objective(pool, 1, 0) < 0.98 * start  # the first batch again
+    for one in (pool, in_full):
+        objective(one, 20, 1)
+    fell, fell_in_full = start - objective(pool, 1, 0), full - objective(in_full, 1, 0)  # on the first batch again
+    assert fell > 0.6 * fell_in_full > 0
     state = pool.state()
     assert {value.dtype for value in state["weights"].values()} == {np.dtype(np.float32)}
     assert {moment.dtype for moment in state["lower"]["exp_avg_sq"]} == {np.dtype(np.float32)}
