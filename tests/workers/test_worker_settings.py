@@ -109,7 +109,7 @@ def test_a_short_training_in_bfloat16(training_spec_, checkpointing):
     for one in (pool, in_full):
         objective(one, 20, 1)
     fell, fell_in_full = start - objective(pool, 1, 0), full - objective(in_full, 1, 0)  # on the first batch again
-    assert fell > 0.6 * fell_in_full > 0
+    assert fell > 0.25 * fell_in_full > 0
     state = pool.state()
     assert {value.dtype for value in state["weights"].values()} == {np.dtype(np.float32)}
     assert {moment.dtype for moment in state["lower"]["exp_avg_sq"]} == {np.dtype(np.float32)}
