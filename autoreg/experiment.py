@@ -29,6 +29,7 @@ from autoreg.records import (
     track_comparison,
     track_evaluation,
 )
+from autoreg.refinement import with_grids
 from autoreg.registration.model import load_model, save_model
 from autoreg.registration.refine import register_refined, unsupervised
 from autoreg.reporting.compare import compare_runs
@@ -259,6 +260,10 @@ def evaluate(
     if not pairs:
         raise InputError(f"{setting.dataset.path}: {split}: expected pairs or subjects in this split, got none")
     ways = evaluated_otherwise(folder, setting.dataset.name, overrides, refine)
+    watch = watch or Watch()
+    if refine and not evaluated_otherwise(folder, setting.dataset.name, overrides, 0):
+        counter = watch.counter("refinement, validation pairs")
+        model = with_grids(model, model_folder, setting, config, steps=refine, device=_device(), progress=counter)
     output = output or system_folder(folder, ways) / split
     make_folder(output)
     points = pair_landmarks(setting.dataset, pairs)
@@ -270,7 +275,7 @@ def evaluate(
         device=_device(),
         refine=refine,
         points=points,
-        progress=(watch or Watch()).counter("evaluate"),
+        progress=watch.counter("evaluate"),
     )
     with result_file(output / "pairs.parquet") as file:
         frame.to_parquet(file, index=False)

@@ -8,7 +8,6 @@ the mask local correlation follows it.
 from collections.abc import Callable
 from functools import wraps
 from itertools import combinations, product
-from math import prod
 from typing import TypeVar, cast
 
 import torch
@@ -16,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from autoreg.shapes import Image, Mask
+from autoreg.spatial import window_mean
 
 _VARIANCE_FLOOR = 1e-5  # intensity^2: contrast below 0.003 of the full range counts as noise
 _SSD_FLOOR = 1e-6  # intensity^2: keeps a constant patch from dividing by zero
@@ -49,30 +49,6 @@ def _masked_mean(values: Tensor, mask: Mask) -> Tensor:
     """Mean over channels and over the voxels of the mask, (b,); 0 where the mask is empty."""
     inside = (values.mean(1) * mask[:, 0]).flatten(1).sum(1)
     return inside / mask.flatten(1).sum(1).clamp(min=1)
-
-
-def _window_matrix(size: int, window: int, like: Tensor) -> Tensor:
-    """(size, size) matrix whose row i averages the voxels i - window // 2 .. i + window // 2 that exist."""
-    index = torch.arange(size, device=like.device)
-    near = (index[:, None] - index[None, :]).abs() <= window // 2
-    return near.to(like.dtype) / near.sum(1, keepdim=True)
-
-
-def _box_mean(values: Tensor, window: int) -> Tensor:
-    """Mean over a cubic window, cut at the border of the volume; same shape.
-
-    One product with a banded matrix an axis. It spends more arithmetic than a running sum, yet the
-    matrix libraries make it five to ten times faster on a CPU, forwards and backwards, than pooling or convolution.
-    """
-    shape = values.shape
-    for axis in range(2, values.ndim):
-        matrix = _window_matrix(shape[axis], window, values)
-        if axis == values.ndim - 1:
-            values = values @ matrix.T
-        else:
-            rows = values.reshape(prod(shape[:axis]), shape[axis], -1)
-            values = (matrix @ rows).reshape(shape)
-    return values
 
 
 def _centred(image: Image, mask: Mask) -> Image:
@@ -112,8 +88,8 @@ def lncc(fixed: Image, warped: Image, mask: Mask, *, window: int = 9) -> Tensor:
         raise ValueError(f"lncc: expected an odd window, got {window}")
     fixed, warped = _centred(fixed, mask), _centred(warped, mask)
     # Two passes: the statistics of the fixed image alone need no backward pass.
-    of_fixed = _box_mean(torch.cat([mask, mask * fixed, mask * fixed**2], dim=1), window)
-    of_warped = _box_mean(mask * torch.cat([warped, warped**2, fixed * warped], dim=1), window)
+    of_fixed = window_mean(torch.cat([mask, mask * fixed, mask * fixed**2], dim=1), window)
+    of_warped = window_mean(mask * torch.cat([warped, warped**2, fixed * warped], dim=1), window)
     weight = of_fixed[:, :1].clamp(min=1e-6)  # only windows without any masked voxel are that light
     mean_f, square_f = (of_fixed[:, 1:] / weight).chunk(2, dim=1)
     mean_w, square_w, cross = (of_warped / weight).chunk(3, dim=1)
@@ -145,7 +121,7 @@ def _self_similarity(image: Tensor, radius: int, dilation: int) -> Tensor:
         for first, second in combinations(range(dims), 2)
         for sign, other in product((-1, 1), repeat=2)
     ]
-    distance = _box_mean(torch.cat(differences, dim=1) ** 2, 2 * radius + 1)
+    distance = window_mean(torch.cat(differences, dim=1) ** 2, 2 * radius + 1)
     distance = distance - distance.amin(1, keepdim=True)
     noise = distance.mean(1, keepdim=True)
     typical = noise.detach().flatten(1).mean(1).view(-1, *[1] * (dims + 1))

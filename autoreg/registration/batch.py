@@ -10,7 +10,7 @@ from torch import Tensor
 from autoreg.data.volume import Volume
 from autoreg.errors import DataError
 from autoreg.shapes import Image, Labels, Mask
-from autoreg.spatial import pad_to_multiple
+from autoreg.spatial import halve, pad_to_multiple
 
 
 @dataclass(frozen=True)
@@ -57,6 +57,17 @@ def load_batch(
             f"{tuple(moving.image.shape[2:])}: resample them to one grid first"
         )
     return PairBatch(fixed, moving, crop)
+
+
+def halved(batch: PairBatch, *, times: int) -> PairBatch:
+    """The batch, without labels, on a grid 2^times coarser, its padding included; itself for 0."""
+    if not times:
+        return batch
+
+    def side(of: Side) -> Side:
+        return Side(halve(of.image, times=times), halve(of.foreground, times=times), None)
+
+    return PairBatch(side(batch.fixed), side(batch.moving), (slice(None),) * batch.fixed.image.ndim)
 
 
 def augmented(batch: PairBatch, seeds: Sequence[int]) -> PairBatch:

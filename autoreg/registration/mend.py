@@ -6,6 +6,7 @@ from torch import Tensor
 
 from autoreg.metrics import folded_voxels
 from autoreg.shapes import Displacement
+from autoreg.spatial import window_mean
 
 REACH = 2
 """Voxels around a fold that change; over one voxel more the change fades."""
@@ -21,7 +22,7 @@ def mended(displacement: Displacement) -> Displacement:
         folded = folded_voxels(displacement)
         if not folded.any():
             break
-        displacement = torch.lerp(displacement, means(displacement), near(folded, displacement))
+        displacement = torch.lerp(displacement, window_mean(displacement, 3), near(folded, displacement))
     return displacement
 
 
@@ -30,10 +31,4 @@ def near(folded: Tensor, like: Tensor) -> Tensor:
     dims = folded.ndim - 1
     around = F.pad(folded[None].to(like.dtype), (1, 1) * dims)
     around = {2: F.max_pool2d, 3: F.max_pool3d}[dims](around, 2 * REACH + 1, stride=1, padding=REACH)
-    return means(around)
-
-
-def means(values: Tensor, *, zeros_outside: bool = False) -> Tensor:
-    """Means over 3^d voxels; at the border over fewer, or with zeros from outside."""
-    pool = {2: F.avg_pool2d, 3: F.avg_pool3d}[values.ndim - 2]
-    return pool(values, 3, stride=1, padding=1, count_include_pad=zeros_outside)
+    return window_mean(around, 3)

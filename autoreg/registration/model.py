@@ -33,6 +33,8 @@ class Model:
     """Whether all training volumes shared one voxel-to-world matrix. If not, headers were not used to match them."""
     terms: Sequence[Mapping[str, Any]] = ()
     """What the loss weights belong to: plain values of `registration.space.Term`; empty in older files."""
+    halvings: int | None = None
+    """How many coarser grids refinement begins on, as validation pairs asked for; None: not measured."""
 
     @property
     def multiple(self) -> int:
@@ -62,10 +64,7 @@ def save_model(
         "common_affine": common_affine,
         "terms": [dict(term) for term in terms],
     }
-    packed = io.BytesIO()  # torch's own writer ends the process on a full disk
-    torch.save(content, packed)
-    with whole_file(path) as file:
-        file.write(packed.getbuffer())
+    _write(path, content)
 
 
 def load_model(path: Path, *, device: torch.device | None = None) -> Model:
@@ -106,7 +105,21 @@ def load_model(path: Path, *, device: torch.device | None = None) -> Model:
         loss_weights=content["loss_weights"],
         common_affine=bool(content["common_affine"]),
         terms=content.get("terms", ()),
+        halvings=content.get("halvings"),
     )
+
+
+def keep_halvings(path: Path, halvings: int) -> None:
+    """Write into model.pt, or that of a folder, what validation pairs asked for. Raises StorageError."""
+    file = path / "model.pt" if path.is_dir() else path
+    _write(file, torch.load(file, weights_only=True, map_location="cpu") | {"halvings": halvings})
+
+
+def _write(path: Path, content: Mapping[str, Any]) -> None:
+    packed = io.BytesIO()  # torch's own writer ends the process on a full disk
+    torch.save(content, packed)
+    with whole_file(path) as file:
+        file.write(packed.getbuffer())
 
 
 def _version() -> str:

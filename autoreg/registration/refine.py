@@ -5,16 +5,18 @@ a stationary velocity whose exponential comes before the network's displacement:
 
     phi = phi_network o exp(K v),    u(x) = exp(K v)(x) + u_network(x + exp(K v)(x))
 
-with v on the image's grid, K a smoothing kernel, by Adam from v = 0. Every term is taken on the image's grid, whatever
-it was trained on: what a coarse grid leaves over is what there is to gain. The network's own folds are mended first.
-Every few steps v is calmed where voxels fold that did not before, and the state is kept if its objective is lower than
-that of the one kept before and it folds no more, so neither figure can get worse.
+K a smoothing kernel, by Adam from v = 0: first on the grid halved twice, then, from what that found, halved once, and
+last on the image's own, so that motions of many voxels are found where steps are long and cheap. Every term is taken on
+v's grid, whatever it was trained on: what a coarse grid leaves over is what there is to gain. The network's own folds
+are mended first. Every few steps v is calmed where voxels fold that did not before, and the state is kept if its
+objective is lower than that of the one kept before and it folds no more, so neither figure can get worse.
 
 Reference: Balakrishnan et al. 2019, doi:10.1109/TMI.2019.2897538 (instance-specific optimisation).
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from itertools import takewhile
 
 import torch
 from torch import Tensor
@@ -24,16 +26,20 @@ from autoreg.errors import InputError
 from autoreg.losses import SIMILARITIES
 from autoreg.metrics import folded_voxels
 from autoreg.networks import Registration
-from autoreg.registration.batch import PairBatch, load_batch
-from autoreg.registration.mend import means, mended, near
+from autoreg.registration.batch import PairBatch, halved, load_batch
+from autoreg.registration.mend import mended, near
 from autoreg.registration.model import Model
 from autoreg.registration.objective import Objective
 from autoreg.registration.space import OVERLAP, Term
 from autoreg.shapes import Displacement, Velocity
-from autoreg.spatial import compose, integrate
+from autoreg.spatial import compose, integrate, resize_displacement, window_mean
 
 RATE = 0.04
-"""Voxels that Adam moves each component of v in its first step."""
+"""Voxels, of its grid, that Adam moves each component of v in its first step."""
+HALVINGS = 2
+"""Of the image's grid, for the first steps."""
+SMALLEST = 12
+"""Voxels along a side of the coarsest grid, at least."""
 SMOOTHINGS = 2
 """Means over 3^d voxels that make up K: about a Gaussian of 1.2 voxels."""
 LOOK = 10
@@ -65,13 +71,14 @@ def register_batch(model: Model, batch: PairBatch, *, steps: int = 0) -> Displac
 
 
 def refine(model: Model, batch: PairBatch, start: Displacement, *, steps: int, rate: float = RATE) -> Displacement:
-    """The displacement after `steps` of Adam on this pair.
+    """The displacement after `steps` of Adam on this pair, on each of the grids that the model asks for.
 
     Args:
         model: its terms and loss weights make the objective.
         batch: one pair.
         start: (1, d, *s) in voxels on the padded grid of the batch.
-        rate: first step of Adam, in voxels.
+        steps: on each grid.
+        rate: first step of Adam, in voxels of each grid.
 
     Returns:
         (1, d, *s): the last state that was kept; `start`, mended, if none was.
@@ -80,36 +87,62 @@ def refine(model: Model, batch: PairBatch, start: Displacement, *, steps: int, r
         InputError: the model's file holds no terms, or only terms that need labels or see no images.
     """
     objective, weights = unsupervised(model)
-    lambda_ = start.new_tensor(weights)
     inner = start[batch.crop]
     if (sound := mended(inner)) is not inner:
         start = start.clone()
         start[batch.crop] = sound
-    velocity = torch.zeros_like(start, requires_grad=True)
-    adam = torch.optim.Adam([velocity], lr=rate)
-
-    def evaluated() -> tuple[Displacement, Tensor]:
-        displacement = compose(start, _exponential(velocity))
-        return displacement, lambda_ @ objective.terms_of(batch, Registration(displacement, ()))
-
-    displacement, value = evaluated()
-    best, lowest, fewest = start, value.item(), folded_voxels(start[batch.crop]).sum()
-    for step in range(1, steps + 1):
-        (velocity.grad,) = torch.autograd.grad(value, [velocity])
-        adam.step()
-        displacement, value = evaluated()
-        if step % LOOK and step < steps:
-            continue
-        folded = folded_voxels(displacement[batch.crop])
-        for _ in range(CALMINGS):
-            if folded.sum() <= fewest:
-                break
-            _calm(velocity.detach()[batch.crop], folded)
-            displacement, value = evaluated()
-            folded = folded_voxels(displacement[batch.crop])
-        if value.item() < lowest and folded.sum() <= fewest:
-            best, lowest, fewest = displacement.detach(), value.item(), folded.sum()
+    velocity, best = torch.zeros_like(start), start
+    for times in range(_coarser(batch, model.halvings), -1, -1):
+        seen = halved(batch, times=times)
+        shape = tuple(seen.fixed.image.shape[2:])
+        grid = _Grid(objective, start.new_tensor(weights), seen, resize_displacement(start, shape))
+        velocity, best = grid.descend(resize_displacement(velocity, shape), steps, rate)
     return best
+
+
+@dataclass(frozen=True)
+class _Grid:
+    """The pair on one grid, and where refinement starts there."""
+
+    objective: Objective
+    loss_weights: Tensor
+    batch: PairBatch
+    start: Displacement
+
+    def descend(self, velocity: Velocity, steps: int, rate: float) -> tuple[Velocity, Displacement]:
+        """The best of `velocity` and what Adam makes of it, and of 0, which is `start` itself."""
+        kept, best = torch.zeros_like(velocity), self.start
+        with torch.no_grad():
+            lowest, fewest = self._value(best).item(), self._folded(best).sum()
+        velocity = velocity.clone().requires_grad_()
+        adam = torch.optim.Adam([velocity], lr=rate)
+        for step in range(steps + 1):
+            displacement = self._moved(velocity)
+            value = self._value(displacement)
+            if step % LOOK == 0 or step == steps:
+                folded = self._folded(displacement)
+                for _ in range(CALMINGS):
+                    if folded.sum() <= fewest:
+                        break
+                    _calm(velocity.detach()[self.batch.crop], folded)
+                    displacement = self._moved(velocity)
+                    value, folded = self._value(displacement), self._folded(displacement)
+                if value.item() < lowest and folded.sum() <= fewest:
+                    kept, best = velocity.detach().clone(), displacement.detach()
+                    lowest, fewest = value.item(), folded.sum()
+            if step < steps:
+                (velocity.grad,) = torch.autograd.grad(value, [velocity])
+                adam.step()
+        return kept, best
+
+    def _moved(self, velocity: Velocity) -> Displacement:
+        return compose(self.start, _exponential(velocity))
+
+    def _value(self, displacement: Displacement) -> Tensor:
+        return self.loss_weights @ self.objective.terms_of(self.batch, Registration(displacement, ()))
+
+    def _folded(self, displacement: Displacement) -> Tensor:
+        return folded_voxels(displacement[self.batch.crop])
 
 
 def unsupervised(model: Model) -> tuple[Objective, Sequence[float]]:
@@ -131,12 +164,16 @@ def unsupervised(model: Model) -> tuple[Objective, Sequence[float]]:
     return Objective(terms, ()), weights
 
 
+def _coarser(batch: PairBatch, wanted: int | None) -> int:
+    """How many times the grid is halved: as often as wanted, `HALVINGS` if nobody knows; no side below `SMALLEST`."""
+    sizes, most = batch.fixed.image.shape[2:], HALVINGS if wanted is None else wanted
+    fits = (all(n % 2**times == 0 and n // 2**times >= SMALLEST for n in sizes) for times in range(1, most + 1))
+    return sum(takewhile(bool, fits))
+
+
 def _exponential(velocity: Velocity) -> Displacement:
     """exp(K v)."""
-    smooth: Tensor = velocity
-    for _ in range(SMOOTHINGS):
-        smooth = means(smooth, zeros_outside=True)
-    return integrate(smooth, steps=_SQUARINGS)
+    return integrate(window_mean(velocity, 3, times=SMOOTHINGS), steps=_SQUARINGS)
 
 
 def _calm(velocity: Velocity, folded: Tensor) -> None:

@@ -12,6 +12,7 @@ from autoreg.spatial.jacobian import (
 )
 from autoreg.spatial.pyramid import halve, pad_to_multiple, resize_displacement, resize_image
 from autoreg.spatial.warp import warp
+from autoreg.spatial.windows import window_mean
 
 __all__ = [
     "compose",
@@ -29,4 +30,5 @@ __all__ = [
     "triple_product",
     "voxel_grid",
     "warp",
+    "window_mean",
 ]

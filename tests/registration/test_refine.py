@@ -13,7 +13,7 @@ from autoreg.metrics import folds_percent
 from autoreg.networks import Registration
 from autoreg.registration.batch import PairBatch, load_batch
 from autoreg.registration.model import Model
-from autoreg.registration.refine import refine, register_batch, register_refined, unsupervised
+from autoreg.registration.refine import SMALLEST, refine, register_batch, register_refined, unsupervised
 from autoreg.registration.space import Term
 from autoreg.spatial import halve
 
@@ -81,6 +81,26 @@ def test_a_smooth_shift_is_recovered(dims: int) -> None:
     assert folds_percent(found) == 0
 
 
+def test_a_motion_too_far_for_the_steps_on_the_images_own_grid_is_found_on_coarser_ones() -> None:
+    """Ten steps of 0.04 voxels on each grid: 0.4 voxels of the finest, 2.8 over all three."""
+    space, shift = (64, 64), 2.4
+    far = np.indices(space).sum(0) / 9
+    images = {key: (0.5 + 0.5 * np.sin(far - 2 * by / 9)).astype(np.float32) for key, by in (("f", 0), ("m", shift))}
+    pair = {key: Volume(key, image, np.ones(space, np.uint8), None, np.eye(4)) for key, image in images.items()}
+    given = model(MSE, Term("smoothness", "diffusion", start=0.001))
+    batch = load_batch(pair, [("f", "m")], multiple=4, device=CPU)
+    found = refine(given, batch, register_batch(given, batch), steps=10)[..., 12:-12, 12:-12]
+    assert (found - shift).abs().mean() < 0.25 * shift
+
+
+def test_of_an_image_too_small_to_halve_only_its_own_grid_is_used() -> None:
+    batch = batch_of(3)
+    assert min(batch.fixed.image.shape[2:]) < 2 * SMALLEST
+    given = model(MSE, SMOOTH)
+    found = refine(given, batch, register_batch(given, batch), steps=3)
+    assert found.shape == (1, 3, *batch.fixed.image.shape[2:]) and found.abs().max() > 0
+
+
 @pytest.mark.parametrize("dims", [2, 3])
 def test_the_objective_falls_and_the_network_stays(dims: int) -> None:
     batch, given = batch_of(dims), model(MSE, SMOOTH, FOLDING)
@@ -105,7 +125,7 @@ def test_there_are_no_folds(rough: float) -> None:
 
 def test_where_it_folds_the_velocity_is_calmed_and_the_rest_counts() -> None:
     """Long steps and noise in one corner fold voxels; the smooth shift elsewhere is found all the same."""
-    given, noisy = model(MSE), volumes(2)
+    given, noisy = model(MSE, Term("smoothness", "diffusion", start=0.01, level=1)), volumes(2)
     corner = np.s_[:8, :8]
     generator = np.random.default_rng(1)
     for volume in noisy.values():

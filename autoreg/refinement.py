@@ -1,0 +1,62 @@
+"""On which grids the refinement of a model begins: decided by validation pairs once, and kept in its file.
+
+What images alone say of a pair may be better or worse than what a network has learned from labels: where it is far from
+trained, coarse grids find most of the motion; on hippocampus they undo what labels taught (docs/results.md).
+"""
+
+import logging
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from autoreg.config import Config
+from autoreg.evaluation.pairs import evaluate_pairs, summary
+from autoreg.registration.model import Model, keep_halvings
+from autoreg.registration.refine import HALVINGS
+from autoreg.setting import Setting
+
+PAIRS = 3
+"""Validation pairs that decide, at most."""
+logger = logging.getLogger(__name__)
+
+
+def with_grids(
+    model: Model,
+    folder: Path,
+    setting: Setting,
+    config: Config,
+    *,
+    steps: int,
+    device: torch.device,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Model:
+    """The model with the grids on which its validation pairs score highest after `steps` of refinement.
+
+    Measured once: a model that has been comes back as it is, as does one whose validation pairs have no labels.
+    Raises as `evaluate_pairs`, and StorageError where model.pt cannot be written.
+    """
+    pairs = setting.selection_pairs(setting.roles(config.seed))
+    pairs = [pair for pair in pairs if all(setting.volumes[key].labels is not None for key in pair)][:PAIRS]
+    if model.halvings is not None or not pairs:
+        return model
+
+    def score(halvings: int, steps: int) -> float:
+        way, labels = replace(model, halvings=halvings), tuple(setting.labels)
+        rows = evaluate_pairs(way, setting.volumes, pairs, label_numbers=labels, device=device, refine=steps)
+        found = summary(rows)
+        progress(halvings + 1 + bool(steps), HALVINGS + 2)
+        return config.score.score(found["test_dice"], found["folds_percent"], found["sdlogj"])
+
+    alone, *refined = score(0, 0), *(score(halvings, steps) for halvings in range(HALVINGS + 1))
+    halvings = refined.index(max(refined))
+    if alone >= max(refined):
+        logger.warning(
+            "refinement lowers the score of this model on %d validation pairs, from %.3f to %.3f at best",
+            len(pairs),
+            alone,
+            max(refined),
+        )
+    keep_halvings(folder, halvings)
+    return replace(model, halvings=halvings)
