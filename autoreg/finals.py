@@ -16,6 +16,8 @@ from autoreg.search.finalists import Finalist, different
 from autoreg.search.front import on_front
 from autoreg.search.run import Run, is_finished, read_result
 
+DEFAULTS = "defaults"
+"""What there is without a search: the default architecture with the loss weights' starts."""
 Training = Callable[[Finalist, Path, str], None]
 """Trains a finalist into a folder, or what is left of it; the last argument is what to call it."""
 HEATS = (("semi-final", 2), ("final", 4))
@@ -47,9 +49,11 @@ def play_off(
     the best so far or close to it four times as far. Then the farthest that is close to the best goes on, against the
     other architectures with the same loss weights, and against what there is without a search, the last architecture
     with the starts: through a semi-final, and the two best to a final of four times the rounds, since small networks
-    learn fast and are not to be judged early. Where all share an architecture the final is of twice the rounds. At
-    most `most` architectures and loss weights enter; with one, the first architecture is taken unseen. Costs are the
-    search's. One that diverges is out; when all do, the first is taken.
+    learn fast and are not to be judged early. Where all share an architecture the final is of twice the rounds. Should
+    what there is without a search win it, the nearer loss weights of the line get as long, the farthest first, until
+    one is better: where folds are bounded, labels may pull too far and still be right. At most `most` architectures
+    and loss weights enter; with one, the first architecture is taken unseen. Costs are the search's. One that diverges
+    is out; when all do, the first is taken.
     """
     if most == 1:
         return architectures[0], []
@@ -66,12 +70,21 @@ def play_off(
     best = _farthest(rows)
     winner = entered[best[0]] if best else architectures[0]
     rivals = [replace(other, loss_weights=winner.loss_weights) for other in architectures[1:]]
-    rivals.append(replace(loss_weights_along(architectures[-1], 0), name="defaults"))
+    rivals.append(replace(loss_weights_along(architectures[-1], 0), name=DEFAULTS))
     last = different([winner, *rivals])[:most] if best else different(rivals)[:most]
     if len(last) > 1 or not best:
         begun = {entered[i].name: run.folder / rows[i]["folder"] for i in best}
         found, first = _heats(last, run, begin, begun)
         rows, winner = rows + found, first or winner
+        if winner.name == DEFAULTS and best:
+            stage, times = _stages(last)[-1]
+            line = {finalist.name: run.folder / row["folder"] for finalist, row in zip(entered, rows, strict=False)}
+            found, first = _nearer(
+                entered[: best[0]],
+                lambda one, place: _play([one], run, begin(times, line), stage, first=place),
+                to_beat=max(row["score"] for row in found if row["folder"] == f"{stage}/{DEFAULTS}"),
+            )
+            rows, winner = rows + found, first or winner
     _track(run, rows)
     return winner, rows
 
@@ -92,6 +105,18 @@ def _heats(
         entering, rows = [entering[i] for i in places], rows + found
         first = next(iter(entering), first)
     return rows, first
+
+
+def _nearer(
+    line: Sequence[Finalist], play: Callable[[Finalist, int], list[dict[str, Any]]], *, to_beat: float
+) -> tuple[list[dict[str, Any]], Finalist | None]:
+    """Rows of a line's loss weights, the last first, until one is better; and that one."""
+    rows: list[dict[str, Any]] = []
+    for finalist in reversed(line):
+        rows += play(finalist, IN_FINAL + len(rows) + 1)
+        if rows[-1]["score"] is not None and rows[-1]["score"] > to_beat:
+            return rows, finalist
+    return rows, None
 
 
 def _stages(entering: Sequence[Finalist]) -> Sequence[tuple[str, int]]:

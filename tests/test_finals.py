@@ -199,6 +199,24 @@ def test_where_there_is_one_architecture_the_loss_weights_meet_the_starts(plan) 
     assert winner.name == "2 times"
 
 
+@pytest.mark.parametrize(
+    ("in_final", "last", "first"),
+    [
+        ({"2 times": 0.6, "defaults": 0.65, "by alpha": 0.7}, ["2-times", "defaults", "by-alpha"], "by alpha"),
+        ({"2 times": 0.6, "defaults": 0.65, "by alpha": 0.62}, ["2-times", "defaults", "by-alpha"], "defaults"),
+        ({"2 times": 0.6, "defaults": 0.55}, ["2-times", "defaults"], "2 times"),
+    ],
+)
+def test_before_the_starts_are_taken_nearer_loss_weights_get_the_final(plan, in_final, last, first) -> None:
+    training = Training(in_final=in_final, heats=SHORT_FINAL)
+    with opened(plan) as run:
+        winner, rows = played(run, training, entering=ARCHITECTURES[:1])
+    assert winner.name == first
+    assert [name for name in names(rows) if name.startswith("final/")] == [f"final/{name}" for name in last]
+    if "by-alpha" in last:
+        assert training.begun["final/by-alpha"] == "finalists/by-alpha"
+
+
 def test_one_that_diverges_is_out_but_paid(plan) -> None:
     with opened(plan) as run:
         winner, rows = played(run, Training(diverges="2 times"))
