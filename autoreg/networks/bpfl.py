@@ -26,7 +26,7 @@ from autoreg.spatial import warp
 
 ENERGY, KL = "feature_energy", "kl"
 WEIGHTS = {ENERGY: 1.0, KL: 0.01}
-LOG_VARIANCE_START = -4.0  # a deviation of 0.14: noise of the prior's size would drown features that say little yet
+LOG_VARIANCE_START = -6.0  # a deviation of 0.05, a quarter of what fresh features have: more noise would drown them
 
 
 class Gaussian(NamedTuple):
@@ -55,6 +55,9 @@ class FeatureHead(nn.Module):
     def __init__(self, dims: int, channels: int, *, probabilistic: bool) -> None:
         super().__init__()
         self.mean = convolution(dims, channels, channels, 3)
+        # torch's own start would halve the features, and nothing would learn from them for hundreds of steps
+        nn.init.dirac_(self.mean.weight)  # type: ignore[arg-type]
+        nn.init.zeros_(self.mean.bias)  # type: ignore[arg-type]
         self.log_variance = convolution(dims, channels, channels, 3) if probabilistic else None
         if self.log_variance is not None:
             nn.init.constant_(self.log_variance.bias, LOG_VARIANCE_START)  # type: ignore[arg-type]
