@@ -25,7 +25,7 @@ from autoreg.shapes import Displacement, Image
 from autoreg.spatial import warp
 
 ENERGY, KL = "feature_energy", "kl"
-WEIGHTS = {ENERGY: 1.0, KL: 0.01}
+WEIGHTS = {ENERGY: 1.0, KL: 0.001}
 LOG_VARIANCE_START = -6.0  # a deviation of 0.05, a quarter of what fresh features have: more noise would drown them
 
 
