@@ -7,14 +7,16 @@ trained, coarse grids find most of the motion; on hippocampus they undo what lab
 import logging
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import count
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from autoreg.config import Config
-from autoreg.evaluation.pairs import evaluate_pairs, summary
 from autoreg.registration.model import Model, keep_halvings
-from autoreg.registration.refine import HALVINGS
+from autoreg.registration.refine import HALVINGS, register_refined
+from autoreg.registration.score import score_pair, summarise
 from autoreg.setting import Setting
 
 PAIRS = 3
@@ -35,19 +37,22 @@ def with_grids(
     """The model with the grids on which its validation pairs score highest after `steps` of refinement.
 
     Measured once: a model that has been comes back as it is, as does one whose validation pairs have no labels.
-    Raises as `evaluate_pairs`, and StorageError where model.pt cannot be written.
+    Raises as `register_refined`, and StorageError where model.pt cannot be written.
     """
     pairs = setting.selection_pairs(setting.roles(config.seed))
     pairs = [pair for pair in pairs if all(setting.volumes[key].labels is not None for key in pair)][:PAIRS]
     if model.halvings is not None or not pairs:
         return model
 
+    done = count(1)
+
     def score(halvings: int, steps: int) -> float:
-        way, labels = replace(model, halvings=halvings), tuple(setting.labels)
-        rows = evaluate_pairs(way, setting.volumes, pairs, label_numbers=labels, device=device, refine=steps)
-        found = summary(rows)
-        progress(halvings + 1 + bool(steps), HALVINGS + 2)
-        return config.score.score(found["test_dice"], found["folds_percent"], found["sdlogj"])
+        way, rows = replace(model, halvings=halvings), list[dict[str, Any]]()
+        for pair in pairs:
+            displacement = register_refined(way, setting.volumes, pair, steps=steps, device=device)
+            rows.append(score_pair(displacement, setting.volumes, pair, tuple(setting.labels)))
+            progress(next(done), len(pairs) * (HALVINGS + 2))
+        return summarise(rows, config.score)["score"]
 
     alone, *refined = score(0, 0), *(score(halvings, steps) for halvings in range(HALVINGS + 1))
     halvings = refined.index(max(refined))
