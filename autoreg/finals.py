@@ -78,9 +78,10 @@ def play_off(
         rows, winner = rows + found, first or winner
         if winner.name == DEFAULTS and best:
             stage, times = _stages(last)[-1]
-            line = {finalist.name: run.folder / row["folder"] for finalist, row in zip(entered, rows, strict=False)}
+            nearer = [i for i in range(best[0]) if rows[i]["score"] is not None]
+            line = {entered[i].name: run.folder / rows[i]["folder"] for i in nearer}
             found, first = _nearer(
-                entered[: best[0]],
+                [entered[i] for i in nearer],
                 lambda one, place: _play([one], run, begin(times, line), stage, first=place),
                 to_beat=max(row["score"] for row in found if row["folder"] == f"{stage}/{DEFAULTS}"),
             )

@@ -217,6 +217,14 @@ def test_before_the_starts_are_taken_nearer_loss_weights_get_the_final(plan, in_
         assert training.begun["final/by-alpha"] == "finalists/by-alpha"
 
 
+def test_nearer_loss_weights_that_diverged_stay_out(plan) -> None:
+    training = Training(diverges="by alpha", in_final={"2 times": 0.6, "defaults": 0.65}, heats=SHORT_FINAL)
+    with opened(plan) as run:
+        winner, rows = played(run, training, entering=ARCHITECTURES[:1])
+    assert winner.name == "defaults"
+    assert [name for name in names(rows) if name.startswith("final/")] == ["final/2-times", "final/defaults"]
+
+
 def test_one_that_diverges_is_out_but_paid(plan) -> None:
     with opened(plan) as run:
         winner, rows = played(run, Training(diverges="2 times"))
