@@ -14,6 +14,7 @@ from typing import Any
 import torch
 
 from autoreg.config import Config
+from autoreg.errors import StorageError
 from autoreg.registration.model import Model, keep_halvings
 from autoreg.registration.refine import HALVINGS, register_refined
 from autoreg.registration.score import score_pair, summarise
@@ -37,7 +38,7 @@ def with_grids(
     """The model with the grids on which its validation pairs score highest after `steps` of refinement.
 
     Measured once: a model that has been comes back as it is, as does one whose validation pairs have no labels.
-    Raises as `register_refined`, and StorageError where model.pt cannot be written.
+    Raises as `register_refined`.
     """
     pairs = setting.selection_pairs(setting.roles(config.seed))
     pairs = [pair for pair in pairs if all(setting.volumes[key].labels is not None for key in pair)][:PAIRS]
@@ -63,5 +64,8 @@ def with_grids(
             alone,
             max(refined),
         )
-    keep_halvings(folder, halvings)
+    try:
+        keep_halvings(folder, halvings)
+    except StorageError as error:  # somebody else's model, say, that may only be read
+        logger.warning("%s; the grids of refinement are not kept", error)
     return replace(model, halvings=halvings)

@@ -11,6 +11,7 @@ import torch
 
 from autoreg import experiment
 from autoreg.config import Config, load_space
+from autoreg.errors import StorageError
 from autoreg.evaluation.pairs import evaluate_pairs, summary
 from autoreg.networks import build_network
 from autoreg.refinement import PAIRS, with_grids
@@ -75,6 +76,20 @@ def test_it_is_measured_once_and_a_copied_file_tells(flat_phantoms: Path, still:
     assert (still / "model.pt").read_bytes() == measured
     shutil.copy(still / "model.pt", tmp_path / "alone.pt")
     assert load_model(tmp_path / "alone.pt").halvings in range(HALVINGS + 1)
+
+
+def test_a_model_that_may_only_be_read_is_measured_all_the_same(
+    flat_phantoms: Path, still: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def refused(path: Path, halvings: int) -> None:
+        raise StorageError(f"{path}: read-only")
+
+    monkeypatch.setattr("autoreg.refinement.keep_halvings", refused)
+    setting = open_setting(Config(), flat_phantoms)
+    with caplog.at_level(logging.WARNING):
+        found = with_grids(load_model(still), still, setting, Config(), steps=STEPS, device=CPU)
+    assert found.halvings in range(HALVINGS + 1)
+    assert "not kept" in caplog.text and load_model(still).halvings is None
 
 
 def test_what_is_kept_changes_nothing_else_of_the_file(still: Path) -> None:
