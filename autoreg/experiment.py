@@ -28,6 +28,7 @@ from autoreg.records import (
     system_name,
     track_comparison,
     track_evaluation,
+    trained_on,
 )
 from autoreg.refinement import with_grids
 from autoreg.registration.model import load_model, save_model
@@ -261,7 +262,7 @@ def evaluate(
         raise InputError(f"{setting.dataset.path}: {split}: expected pairs or subjects in this split, got none")
     ways = evaluated_otherwise(folder, setting.dataset.name, overrides, refine)
     watch = watch or Watch()
-    if refine and not evaluated_otherwise(folder, setting.dataset.name, overrides, 0):
+    if refine and not overrides and trained_on(folder) == setting.dataset.name:
         counter = watch.counter("refinement, validation pairs")
         model = with_grids(model, model_folder, setting, config, steps=refine, device=_device(), progress=counter)
     output = output or system_folder(folder, ways) / split
@@ -282,7 +283,7 @@ def evaluate(
     if fields:
         save_fields(output / "fields", model, setting.volumes, pairs, refine=refine, device=_device())
     metrics = summary(frame)
-    record_evaluation(folder, output, setting, split, metrics, refine=refine)
+    record_evaluation(folder, output, setting, split, metrics, refine=refine, halvings=model.halvings)
     shown = typical_pair(frame)
     displacement = register_refined(model, setting.volumes, shown, steps=refine, device=_device())
     draw_pair(setting.volumes[shown[0]], setting.volumes[shown[1]], displacement, output)

@@ -34,11 +34,15 @@ def run_plan(command: str, config: Config, setting: Setting, output: Path) -> Ru
     )
 
 
+def trained_on(folder: Path) -> str | None:
+    """Name of the data set of the model in a folder; None where nothing but the model is there."""
+    return read_result(folder).get("dataset") if (folder / "result.json").exists() else None
+
+
 def evaluated_otherwise(folder: Path, dataset: str, overrides: Sequence[str], refine: int) -> tuple[str, ...]:
     """In what the evaluation of a model differs from how it was trained: a data set of another name, changed keys of
     `data`, refined displacements; nothing where it is the model's own."""
-    trained = read_result(folder) if (folder / "result.json").exists() else {}
-    other = (dataset,) if trained.get("dataset", dataset) != dataset else ()
+    other = (dataset,) if trained_on(folder) not in (None, dataset) else ()
     refined = (f"refined-{refine}",) if refine else ()
     return (*other, *(text.removeprefix("data.") for text in overrides), *refined)
 
@@ -60,7 +64,14 @@ def system_folder(folder: Path, ways: Sequence[str]) -> Path:
 
 
 def record_evaluation(
-    folder: Path, output: Path, setting: Setting, split: str, metrics: Mapping[str, float], *, refine: int = 0
+    folder: Path,
+    output: Path,
+    setting: Setting,
+    split: str,
+    metrics: Mapping[str, float],
+    *,
+    refine: int = 0,
+    halvings: int | None = None,
 ) -> None:
     """result.json beside the pairs, and the figures in the model's own run."""
     trained = read_result(folder) if (folder / "result.json").exists() else {}
@@ -76,6 +87,7 @@ def record_evaluation(
             "status": "finished",
             "split": split,
             "refine": refine,
+            **({"refine_halvings": halvings} if refine else {}),
             "dataset": setting.dataset.name,
             "dataset_hash": setting.dataset.fingerprint,
             "dataset_path": str(setting.dataset.path.resolve()),

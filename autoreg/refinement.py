@@ -40,11 +40,12 @@ def with_grids(
     Measured once: a model that has been comes back as it is, as does one whose validation pairs have no labels.
     Raises as `register_refined`.
     """
+    if model.halvings is not None:
+        return model
     pairs = setting.selection_pairs(setting.roles(config.seed))
     pairs = [pair for pair in pairs if all(setting.volumes[key].labels is not None for key in pair)][:PAIRS]
-    if model.halvings is not None or not pairs:
+    if not pairs:
         return model
-
     done = count(1)
 
     def score(halvings: int, steps: int) -> float:

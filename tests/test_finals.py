@@ -217,6 +217,23 @@ def test_before_the_starts_are_taken_nearer_loss_weights_get_the_final(plan, in_
         assert training.begun["final/by-alpha"] == "finalists/by-alpha"
 
 
+def test_a_stop_while_nearer_loss_weights_have_the_final_repeats_nothing(plan) -> None:
+    class Dying(Training):
+        def __call__(self, finalist: Finalist, folder: Path, name: str) -> None:
+            if folder.parts[-2:] == ("final", "by-alpha"):
+                raise KeyboardInterrupt
+            super().__call__(finalist, folder, name)
+
+    how = {"in_final": {"2 times": 0.6, "defaults": 0.65, "by alpha": 0.7}, "heats": SHORT_FINAL}
+    second = Training(**how)
+    with pytest.raises(KeyboardInterrupt), opened(plan) as run:
+        played(run, Dying(**how), entering=ARCHITECTURES[:1])
+    with opened(plan) as run:
+        winner, rows = played(run, second, entering=ARCHITECTURES[:1])
+        assert (winner.name, second.trained) == ("by alpha", ["by alpha"])
+        assert spent(run) == pytest.approx(11.0 * len(rows))
+
+
 def test_nearer_loss_weights_that_diverged_stay_out(plan) -> None:
     training = Training(diverges="by alpha", in_final={"2 times": 0.6, "defaults": 0.65}, heats=SHORT_FINAL)
     with opened(plan) as run:

@@ -11,7 +11,8 @@ import torch
 
 from autoreg import experiment
 from autoreg.config import Config, load_space
-from autoreg.errors import StorageError
+from autoreg.data.dataset import load_dataset
+from autoreg.errors import InputError, StorageError
 from autoreg.evaluation.pairs import evaluate_pairs, summary
 from autoreg.networks import build_network
 from autoreg.refinement import PAIRS, with_grids
@@ -24,8 +25,8 @@ CPU = torch.device("cpu")
 
 
 @pytest.fixture
-def still(tmp_path: Path) -> Path:
-    """A network that moves nothing, in the space `tiny`."""
+def still(flat_phantoms: Path, tmp_path: Path) -> Path:
+    """A network that moves nothing, in the space `tiny`, as if trained on the phantoms."""
     space = load_space("tiny", dims=2)
     description = json.loads(json.dumps({"name": "all-conv3", "architecture": asdict(space.architecture)}))
     weights = build_network(description).state_dict()
@@ -35,6 +36,7 @@ def still(tmp_path: Path) -> Path:
     terms = {"loss_weights": {t.name: t.start for t in space.terms}, "terms": [asdict(t) for t in space.terms]}
     rest = {"data": {"foreground": "positive", "percentiles": [0.5, 99.5]}, "labels": {}, "common_affine": True}
     save_model(folder / "model.pt", description=description, weights=weights, **rest, **terms)
+    (folder / "result.json").write_text(json.dumps({"dataset": load_dataset(flat_phantoms).name, "command": "train"}))
     return folder
 
 
@@ -100,6 +102,27 @@ def test_what_is_kept_changes_nothing_else_of_the_file(still: Path) -> None:
     assert replace(after, network=before.network, halvings=before.halvings) == before
     states = zip(before.network.state_dict().values(), after.network.state_dict().values(), strict=True)
     assert all(torch.equal(a, b) for a, b in states)
+
+
+def test_a_model_alone_is_refined_on_data_that_nobody_could_train_on(
+    flat_phantoms: Path, still: Path, tmp_path: Path
+) -> None:
+    """Nor does anybody know that they are its own, so they decide nothing."""
+    copy = tmp_path / "test-only"
+    shutil.copytree(flat_phantoms.parent, copy)
+    description = json.loads((copy / flat_phantoms.name).read_text())
+    (copy / flat_phantoms.name).write_text(json.dumps(description | {"train": [], "val": [], "val_pairs": []}))
+    (still / "result.json").unlink()
+    experiment.evaluate(still, dataset=copy / flat_phantoms.name, refine=STEPS)
+    assert load_model(still).halvings is None
+
+
+@pytest.mark.parametrize("value", [-1, "two", 1.5, True, [1]])
+def test_a_file_with_other_than_a_number_of_halvings_is_refused(still: Path, value: object) -> None:
+    content = torch.load(still / "model.pt", weights_only=True)
+    torch.save(content | {"halvings": value}, still / "model.pt")
+    with pytest.raises(InputError, match=r"model\.pt: halvings: expected a whole number"):
+        load_model(still)
 
 
 def test_other_data_than_the_models_own_decide_nothing(flat_phantoms: Path, still: Path) -> None:

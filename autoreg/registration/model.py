@@ -105,7 +105,7 @@ def load_model(path: Path, *, device: torch.device | None = None) -> Model:
         loss_weights=content["loss_weights"],
         common_affine=bool(content["common_affine"]),
         terms=content.get("terms", ()),
-        halvings=content.get("halvings"),
+        halvings=_halvings(file, content.get("halvings")),
     )
 
 
@@ -113,6 +113,12 @@ def keep_halvings(path: Path, halvings: int) -> None:
     """Write into model.pt, or that of a folder, what validation pairs asked for. Raises StorageError."""
     file = path / "model.pt" if path.is_dir() else path
     _write(file, torch.load(file, weights_only=True, map_location="cpu") | {"halvings": halvings})
+
+
+def _halvings(file: Path, value: object) -> int | None:
+    if value is None or (isinstance(value, int) and not isinstance(value, bool) and value >= 0):
+        return value
+    raise InputError(f"{file}: halvings: expected a whole number from 0 on, got {value!r}")
 
 
 def _write(path: Path, content: Mapping[str, Any]) -> None:

@@ -77,7 +77,7 @@ def _card(pairs: pd.DataFrame, result: Mapping[str, Any], names: Mapping[int, st
         "data": f"{result.get('dataset')}, SHA-256 {result.get('dataset_hash')} (dataset.json and all files)",
         "pairs": f"{count} of {result.get('split', 'test')}",
         "label maps": ", ".join(names.values()),
-        "instance optimisation": f"{result['refine']} steps a pair" if result.get("refine") else "none",
+        "instance optimisation": f"{result['refine']} steps a pair and grid" if result.get("refine") else "none",
         **MEASURES,
         "seconds a pair": "median of the pairs, registration alone",
         "code": f"{result.get('version')} ({result.get('commit')})",

@@ -1,6 +1,6 @@
 """Refinement on images that are known functions of position."""
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
@@ -13,7 +13,7 @@ from autoreg.metrics import folds_percent
 from autoreg.networks import Registration
 from autoreg.registration.batch import PairBatch, load_batch
 from autoreg.registration.model import Model
-from autoreg.registration.refine import SMALLEST, refine, register_batch, register_refined, unsupervised
+from autoreg.registration.refine import HALVINGS, SMALLEST, refine, register_batch, register_refined, unsupervised
 from autoreg.registration.space import Term
 from autoreg.spatial import halve
 
@@ -87,7 +87,7 @@ def test_a_motion_too_far_for_the_steps_on_the_images_own_grid_is_found_on_coars
     far = np.indices(space).sum(0) / 9
     images = {key: (0.5 + 0.5 * np.sin(far - 2 * by / 9)).astype(np.float32) for key, by in (("f", 0), ("m", shift))}
     pair = {key: Volume(key, image, np.ones(space, np.uint8), None, np.eye(4)) for key, image in images.items()}
-    given = model(MSE, Term("smoothness", "diffusion", start=0.001))
+    given = replace(model(MSE, Term("smoothness", "diffusion", start=0.001)), halvings=HALVINGS)
     batch = load_batch(pair, [("f", "m")], multiple=4, device=CPU)
     found = refine(given, batch, register_batch(given, batch), steps=10)[..., 12:-12, 12:-12]
     assert (found - shift).abs().mean() < 0.25 * shift
