@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import SimpleITK as sitk
 from scenes import rotation
 
 from autoreg.data.synthetic import make_subject
@@ -49,6 +50,16 @@ def test_headers_that_do_not_meet_are_no_obstacle() -> None:
     far[:3, 3] = 1000
     found = align(image, Geometry(SHAPE, np.eye(4)), image, Geometry(SHAPE, far))
     np.testing.assert_allclose(found.matrix, far, atol=0.2)
+
+
+def test_the_same_images_give_the_same_map_bit_for_bit() -> None:
+    """A data set prepared again is the same data set; and ITK's threads are as they were."""
+    one, other = (make_subject(i, modalities=["t1"], shape=SHAPE, seed=0)[0][0].astype(np.float32) for i in (0, 1))
+    geometry = Geometry(SHAPE, np.diag([2.0, 2.0, 2.0, 1.0]))
+    threads = sitk.ProcessObject.GetGlobalDefaultNumberOfThreads()
+    first, *again = (align(one, geometry, other, geometry).matrix for _ in range(4))
+    assert all(np.array_equal(first, matrix) for matrix in again)
+    assert sitk.ProcessObject.GetGlobalDefaultNumberOfThreads() == threads
 
 
 def test_an_aligned_pair_stays() -> None:
