@@ -112,9 +112,10 @@ def searched(bench: Bench, variant: str, seed: int) -> dict[str, object]:
     return row_of(variant, seed, folder / "train")
 
 
-def studied(bench: Bench, variant: str, seed: int, joint: Mapping[str, object]) -> dict[str, object]:
+def studied(bench: Bench, variant: str, seed: int) -> dict[str, object]:
     """As many trials as the device-seconds of `joint` pay for; a trial costs what its final training did."""
     folder = bench.folder(variant, seed)
+    joint = searched(bench, "joint", seed)
     training = read_result(bench.folder("joint", seed) / "train")["device_seconds"]["train"]
     trials = max(2, round(float(str(joint["device_seconds"])) / training))
     if not finished(folder):
@@ -149,14 +150,9 @@ def main() -> None:
     wanted = given.only or [*SEARCHES, *STUDIES]
     rows: list[dict[str, object]] = []
     for seed in range(given.seeds):
-        joint = searched(bench, "joint", seed)
         for variant in wanted:
-            if variant == "joint":
-                rows.append(joint)
-            elif variant in SEARCHES:
-                rows.append(searched(bench, variant, seed))
-            else:
-                rows.append(studied(bench, variant, seed, joint))
+            run = searched if variant in SEARCHES else studied
+            rows.append(run(bench, variant, seed))
             pd.DataFrame(rows).to_csv(bench.output / "ablations.csv", index=False)
             (bench.output / "ablations.md").write_text(table(rows) + "\n")
     print(table(rows))
