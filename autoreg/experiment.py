@@ -15,7 +15,7 @@ from autoreg.data.landmarks import pair_landmarks
 from autoreg.data.splits import Roles
 from autoreg.errors import InputError
 from autoreg.evaluation.fields import save_fields
-from autoreg.evaluation.pairs import evaluate_pairs, summary, typical_pair
+from autoreg.evaluation.pairs import evaluate_pairs, summary, typical_pair, warn_where_worse
 from autoreg.files import make_folder, result_file
 from autoreg.finals import draw_front, play_off
 from autoreg.networks import weight_count
@@ -283,6 +283,7 @@ def evaluate(
     if fields:
         save_fields(output / "fields", model, setting.volumes, pairs, refine=refine, device=_device())
     metrics = summary(frame)
+    warn_where_worse(metrics)
     record_evaluation(folder, output, setting, split, metrics, refine=refine, halvings=model.halvings)
     shown = typical_pair(frame)
     displacement = register_refined(model, setting.volumes, shown, steps=refine, device=_device())

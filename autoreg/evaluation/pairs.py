@@ -1,5 +1,6 @@
 """A model scored on pairs of volumes: a table with a row a pair and label, and its summary."""
 
+import logging
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
@@ -16,6 +17,7 @@ from autoreg.registration.refine import register_refined
 from autoreg.registration.score import warp_labels
 from autoreg.shapes import Displacement
 
+logger = logging.getLogger(__name__)
 Pair = tuple[str, str]
 """Keys of the fixed and the moving side."""
 
@@ -118,6 +120,22 @@ def summary(frame: pd.DataFrame) -> dict[str, float]:
         **means.drop(["dice", "seconds"]),
     }
     return {name: int(value) if name == "pairs" else float(value) for name, value in result.items()}
+
+
+def warn_where_worse(figures: Mapping[str, float]) -> None:
+    """Says what a `summary` has worse than before registration, as after a training on too few people."""
+    if figures["test_dice"] < figures["initial_dice"]:
+        logger.warning(
+            "this model lowers Dice on these pairs, from %.3f to %.3f: they are better left as they are",
+            figures["initial_dice"],
+            figures["test_dice"],
+        )
+    if figures.get("tre_mm", 0.0) > figures.get("initial_tre_mm", 0.0):
+        logger.warning(
+            "this model moves landmarks of these pairs apart, from %.2f to %.2f mm",
+            figures["initial_tre_mm"],
+            figures["tre_mm"],
+        )
 
 
 def typical_pair(frame: pd.DataFrame) -> Pair:

@@ -13,6 +13,10 @@ from autoreg.trilevel.levels import place, vector_norm
 
 Vector = list[Tensor]
 """One tensor a weight."""
+WIDE = 5
+"""Kernels of this size and more take shorter steps,"""
+USUAL = 3
+"""by as much as they have more taps than this one."""
 
 
 @dataclass(frozen=True)
@@ -58,13 +62,20 @@ class LowerStep:
     late would move it up to ten steps far, since Adam divides by a second moment that is corrected for steps which
     that weight never took; and momentum would move it on while it is not looked at.
 
+    A wide kernel takes a part of the learning rate (`step_share`).
+
     Reference: Kingma and Ba, arXiv:1412.6980, algorithm 1.
     """
 
     def __init__(self, weights: Sequence[Tensor], *, betas: tuple[float, float], clip: float) -> None:
         self.weights = list(weights)
         self.clip = clip
-        self.optimiser = torch.optim.Adam(self.weights, lr=0.0, betas=betas)
+        self.shares = [step_share(weight) for weight in weights]
+        groups = [
+            {"params": [w for w, own in zip(self.weights, self.shares, strict=True) if own == share], "share": share}
+            for share in sorted({*self.shares}, reverse=True)
+        ]
+        self.optimiser = torch.optim.Adam(groups, lr=0.0, betas=betas)
 
     def apply(self, gradient: Sequence[Tensor], learning_rate: float) -> tuple[Vector, float]:
         """Move the weights along a gradient; returns it as used, after clipping its norm, and its norm before."""
@@ -74,7 +85,8 @@ class LowerStep:
         used = [g * scale for g in gradient] if scale < 1 else list(gradient)
         for weight, g, own in zip(self.weights, used, norms, strict=True):
             weight.grad = None if own == 0 else g
-        self.optimiser.param_groups[0]["lr"] = learning_rate
+        for group in self.optimiser.param_groups:
+            group["lr"] = learning_rate * group["share"]
         self.optimiser.step()  # pyright: ignore[reportUnknownMemberType]
         self.optimiser.zero_grad(set_to_none=True)
         return used, norm
@@ -116,14 +128,14 @@ class LowerStep:
             A_v = a(v) + eta a(w') m / (c1 (r + eps)^2) / (2 r c2)
             a(g) = (1 - b1) A_m + 2 (1 - b2) g A_v,   a(m0) = b1 A_m,   a(v0) = b2 A_v,   a(w) = a(w').
 
-        g depends on w; that part of a(w) is the caller's, who knows the second derivative. Without moments' adjoints
-        a(g) is - eta P a(w') with P = d(Adam's direction)/dg, diagonal; ignoring P is the error that SAMA corrects
-        (Choe et al., arXiv:2310.05674). A weight that has had no gradient so far does not respond: there the
-        formula is 1/eps, true only for gradients below eps. Nor does one that rests in this step: its state after the
-        step is the one before.
+        eta is the weight's own part of the learning rate. g depends on w; that part of a(w) is the caller's, who knows
+        the second derivative. Without moments' adjoints a(g) is - eta P a(w') with P = d(Adam's direction)/dg,
+        diagonal; ignoring P is the error that SAMA corrects (Choe et al., arXiv:2310.05674). A weight that has had no
+        gradient so far does not respond: there the formula is 1/eps, true only for gradients below eps. Nor does one
+        that rests in this step: its state after the step is the one before.
         """
         group = self.optimiser.param_groups[0]
-        (b1, b2), eps, rate = group["betas"], group["eps"], step.learning_rate
+        (b1, b2), eps = group["betas"], group["eps"]
         of_gradient: Vector = []
         first: Vector = []
         second: Vector = []
@@ -135,7 +147,7 @@ class LowerStep:
                 continue
             c1, c2 = 1 - b1 ** step.counts[i], 1 - b2 ** step.counts[i]
             root = (v / c2).sqrt()
-            pull = rate * after.weights[i] / (c1 * (root + eps))
+            pull = self.shares[i] * step.learning_rate * after.weights[i] / (c1 * (root + eps))
             a_m = torch.where(root > 0, -pull, 0.0)
             a_v = torch.where(root > 0, pull * m / (root + eps) / (2 * root * c2), 0.0)
             if after.exp_avg is not None and after.exp_avg_sq is not None:
@@ -187,6 +199,19 @@ class LowerStep:
                 "exp_avg": _laid_out_like(weight, m),
                 "exp_avg_sq": _laid_out_like(weight, v),
             }
+
+
+def step_share(weight: Tensor) -> float:
+    """The part of the learning rate that a weight (c_out, c_in, *k) takes: (3 / k)^d from k = 5 on, else 1.
+
+    Adam moves every tap by about the learning rate, so a step changes what a convolution gives in proportion to its
+    number of taps: a kernel of 7^3 goes 12.7 times as far as one of 3^3, and explodes where that one learns. Kernels
+    with one channel of input (depthwise ones) sum few products and take the whole.
+    Reference: Yang et al., arXiv:2203.03466, table 3: Adam's learning rate in proportion to 1 / fan-in.
+    """
+    if weight.ndim < 4 or weight.shape[1] == 1 or weight.shape[2] < WIDE:
+        return 1.0
+    return USUAL ** (weight.ndim - 2) / weight[0, 0].numel()
 
 
 def _laid_out_like(weight: Tensor, values: Tensor) -> Tensor:

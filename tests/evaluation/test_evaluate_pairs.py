@@ -12,7 +12,7 @@ from autoreg.data.landmarks import PairLandmarks
 from autoreg.data.synthetic import make_subject
 from autoreg.data.volume import Volume
 from autoreg.errors import DataError
-from autoreg.evaluation.pairs import UNLABELLED, evaluate_pairs, summary
+from autoreg.evaluation.pairs import UNLABELLED, evaluate_pairs, summary, warn_where_worse
 from autoreg.networks import Registration
 from autoreg.registration.model import Model
 
@@ -119,3 +119,19 @@ def test_summary_averages_labels_then_pairs() -> None:
             "seconds_a_pair": 2.0, "pairs": 3,
         }
     )  # fmt: skip
+
+
+@pytest.mark.parametrize(("shift", "said"), [(-2.0, "lowers Dice on these pairs, from 0.750 to 0.500"), (2.0, "")])
+def test_says_where_a_model_is_worse_than_none(shift: float, said: str, caplog: pytest.LogCaptureFixture) -> None:
+    warn_where_worse(summary(evaluated((shift, 0.0, 0.0), block("a", 5), block("b", 7))))
+    assert said in caplog.text
+    assert bool(said) == bool(caplog.records)
+
+
+def test_says_where_a_model_moves_landmarks_apart(caplog: pytest.LogCaptureFixture) -> None:
+    unlabelled = {"test_dice": math.nan, "initial_dice": math.nan}
+    warn_where_worse({**unlabelled, "tre_mm": 2.5, "initial_tre_mm": 2.0})
+    assert "from 2.00 to 2.50 mm" in caplog.text
+    caplog.clear()
+    warn_where_worse({**unlabelled, "tre_mm": math.nan, "initial_tre_mm": math.nan})
+    assert not caplog.records

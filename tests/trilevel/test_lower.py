@@ -40,6 +40,39 @@ def test_equals_torch_adam_bitwise() -> None:
     assert all(w.grad is None for w in ours)
 
 
+@pytest.mark.parametrize(
+    ("shape", "share"),
+    [
+        ((4, 2, 7, 7, 7), 27 / 343),
+        ((4, 2, 5, 5), 9 / 25),
+        ((4, 2, 3, 3, 3), 1),
+        ((4, 2, 4, 4, 4), 1),
+        ((4, 1, 7, 7, 7), 1),
+        ((4, 9), 1),
+        ((9,), 1),
+    ],
+)
+def test_a_wide_kernel_takes_shorter_steps(shape: tuple[int, ...], share: float) -> None:
+    """Of it and a bias, each moves by its own part of the rate, in whatever order they come."""
+    weights = [torch.zeros(shape, requires_grad=True), torch.zeros(3, requires_grad=True)]
+    for order in (weights, weights[::-1]):
+        before = [w.detach().clone() for w in order]
+        step_of(order).apply([torch.ones_like(w) for w in order], 1e-2)
+        moved = {w.ndim: float((w.detach() - b).abs().mean()) for w, b in zip(order, before, strict=True)}
+        assert moved[1] == pytest.approx(1e-2, rel=1e-4)
+        assert moved[len(shape)] == pytest.approx(share * 1e-2, rel=1e-4)
+
+
+def test_pull_back_through_a_wide_kernel_is_shorter_by_its_part() -> None:
+    def gradient(kernel: int) -> Tensor:
+        weight = torch.zeros(1, 2, kernel, kernel, kernel, requires_grad=True)
+        lower = step_of([weight])
+        step = lower.record([torch.full_like(weight, 0.1)], 1e-2, batch=0)
+        return lower.pull_back(step, Adjoint([torch.ones_like(weight)]))[0][0]
+
+    torch.testing.assert_close(gradient(7)[..., 0, 0, 0], gradient(3)[..., 0, 0, 0] * 27 / 343)
+
+
 def test_a_long_gradient_is_cut_to_the_clip() -> None:
     used, norm = step_of(fresh_weights(), clip=0.5).apply(gradient_of(0), 1e-2)
     assert norm == pytest.approx(torch.cat([g.flatten() for g in gradient_of(0)]).norm().item())

@@ -30,8 +30,8 @@ def dot_product(response: Response, upper_gradient: Vector, level: Level) -> Ten
 
 def dot_product_plain(response: Response, upper_gradient: Vector, level: Level) -> Tensor:
     """The same with P = 1, as if the weights moved by plain gradient descent: exact only if they did."""
-    rate = response.steps[-1].learning_rate
-    return _dots(response, [-rate * v for v in upper_gradient], level)
+    rate, shares = response.steps[-1].learning_rate, response.lower.shares
+    return _dots(response, [-rate * share * v for share, v in zip(shares, upper_gradient, strict=True)], level)
 
 
 def _dots(response: Response, answer: Vector, level: Level) -> Tensor:
