@@ -76,16 +76,16 @@ def play_off(
         begun = {entered[i].name: run.folder / rows[i]["folder"] for i in best}
         found, first = _heats(last, run, begin, begun)
         rows, winner = rows + found, first or winner
-        if winner.name == DEFAULTS and best:
-            stage, times = _stages(last)[-1]
-            nearer = [i for i in range(best[0]) if rows[i]["score"] is not None]
-            line = {entered[i].name: run.folder / rows[i]["folder"] for i in nearer}
-            found, first = _nearer(
-                [entered[i] for i in nearer],
-                lambda one, place: _play([one], run, begin(times, line), stage, first=place),
-                to_beat=max(row["score"] for row in found if row["folder"] == f"{stage}/{DEFAULTS}"),
-            )
-            rows, winner = rows + found, first or winner
+    if winner.name == DEFAULTS and best:
+        stage, times = _stages(last)[-1]
+        nearer = [i for i in range(best[0]) if rows[i]["score"] is not None]
+        line = {entered[i].name: run.folder / rows[i]["folder"] for i in nearer}
+        found, first = _nearer(
+            [entered[i] for i in nearer],
+            lambda one, place: _play([one], run, begin(times, line), stage, first=place),
+            to_beat=max(row["score"] for row in rows if row["folder"] == f"{stage}/{DEFAULTS}"),
+        )
+        rows, winner = rows + found, first or winner
     _track(run, rows)
     return winner, rows
 
