@@ -83,7 +83,7 @@ def play_off(
         found, first = _nearer(
             [entered[i] for i in nearer],
             lambda one, place: _play([one], run, begin(times, line), stage, first=place),
-            to_beat=max(row["score"] for row in rows if row["folder"] == f"{stage}/{DEFAULTS}"),
+            to_beat=next((row["score"] for row in rows if row["folder"] == f"{stage}/{DEFAULTS}"), None),
         )
         rows, winner = rows + found, first or winner
     _track(run, rows)
@@ -109,13 +109,14 @@ def _heats(
 
 
 def _nearer(
-    line: Sequence[Finalist], play: Callable[[Finalist, int], list[dict[str, Any]]], *, to_beat: float
+    line: Sequence[Finalist], play: Callable[[Finalist, int], list[dict[str, Any]]], *, to_beat: float | None
 ) -> tuple[list[dict[str, Any]], Finalist | None]:
-    """Rows of a line's loss weights, the last first, until one is better; and that one."""
+    """Rows of a line's loss weights, the last first, until one is better; and that one. `to_beat`: None diverged."""
     rows: list[dict[str, Any]] = []
     for finalist in reversed(line):
         rows += play(finalist, IN_FINAL + len(rows) + 1)
-        if rows[-1]["score"] is not None and rows[-1]["score"] > to_beat:
+        score = rows[-1]["score"]
+        if score is not None and (to_beat is None or score > to_beat):
             return rows, finalist
     return rows, None
 

@@ -242,6 +242,22 @@ def test_nearer_loss_weights_that_diverged_stay_out(plan) -> None:
     assert [name for name in names(rows) if name.startswith("final/")] == ["final/2-times", "final/defaults"]
 
 
+def test_any_nearer_loss_weights_beat_starts_that_diverged_in_the_final(plan, monkeypatch) -> None:
+    """The starts led until then."""
+
+    class Exploding(Training):
+        def __call__(self, finalist: Finalist, folder: Path, name: str) -> None:
+            if folder.parent.name == "final" and finalist.name != "by alpha":
+                raise DivergedError("weights", 1, 2)
+            super().__call__(finalist, folder, name)
+
+    monkeypatch.setitem(SCORES, "defaults", 0.9)
+    with opened(plan) as run:
+        winner, rows = played(run, Exploding())
+    assert [row["score"] for row in rows if row["folder"].startswith("final/")] == [None, None, 0.6]
+    assert winner.name == "by alpha"
+
+
 def test_one_that_diverges_is_out_but_paid(plan) -> None:
     with opened(plan) as run:
         winner, rows = played(run, Training(diverges="2 times"))
