@@ -8,6 +8,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from functools import cache
 from itertools import islice
 from pathlib import Path
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote
 
 from autoreg.errors import InputError
+from autoreg.files import in_turn
 from autoreg.tracking.outbox import Outbox, Point
 from autoreg.tracking.tracker import MemoryTracker, Tracker, metric_name
 
@@ -94,7 +96,9 @@ def open_tracker(
     address, artifact_root = (uri, None) if uri else local_store(home)
     mlflow = mlflow_module()
     try:
-        client = mlflow.MlflowClient(address)
+        # Two processes that find no database both make its tables, and one of them fails.
+        with nullcontext() if uri else in_turn(home / "mlflow.lock"):
+            client = mlflow.MlflowClient(address)
         if run_id:
             tracker = MlflowTracker(client, run_id, home=home, continued=True)
         else:

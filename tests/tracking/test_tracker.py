@@ -4,6 +4,8 @@ import contextlib
 import io
 import logging
 import math
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -373,3 +375,25 @@ def test_a_damaged_local_store_is_one_line(tmp_path):
     with pytest.raises(InputError, match=r"mlflow\.db: expected a store that answers, got: .*not a database") as caught:
         open_tracker(None, experiment="damaged", run_name="run", home=tmp_path)
     assert "\n" not in str(caught.value)
+
+
+def test_first_runs_may_open_a_new_store_at_the_same_moment(tmp_path):
+    program = (
+        "from pathlib import Path; from autoreg.tracking.mlflow_tracker import open_tracker, mlflow_module;"
+        "mlflow_module(); print('imported', flush=True); input();"
+        f"open_tracker(None, experiment='test', run_name='run', home=Path({str(tmp_path)!r})).close()"
+    )
+    command = [sys.executable, "-c", program]
+    processes = [
+        subprocess.Popen(command, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        for _ in range(2)
+    ]
+    for process in processes:
+        assert process.stdout and process.stdout.readline() == "imported\n"
+    for process in processes:
+        assert process.stdin
+        process.stdin.write("\n")
+        process.stdin.flush()
+    ends = [process.communicate()[1] for process in processes]
+    assert [process.returncode for process in processes] == [0, 0], ends
+    assert len(client(tmp_path).search_runs(["1"])) == 2
