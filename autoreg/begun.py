@@ -42,21 +42,31 @@ def _training(plan: RunPlan, choice: Choice, loss_weights: Mapping[str, float]) 
         "genotype": choice.network.get("genotype"),
         "network": choice.network.get("name", "autoreg" if "genotype" in choice.network else None),
         "loss_weights": dict(loss_weights),
+        "moves": _moves(plan.config) if choice.searched else None,
     }
 
 
 def _named(begun: Path) -> dict[str, Any]:
     result = read_result(begun)
     genotype = begun / "genotype.yaml"
+    config = read_yaml(begun / "config.yaml")
     return {
-        "config": _configured(read_yaml(begun / "config.yaml")),
+        "config": _configured(config),
         "data": result["dataset_hash"],
         "version": result["version"],
         "extensions": result["extensions"],
         "genotype": read_yaml(genotype) if genotype.exists() else None,
         "network": result.get("network"),
-        "loss_weights": result["loss_weights"],
+        "loss_weights": read_yaml(begun / "loss_weights.yaml"),
+        "moves": _moves(config) if result.get("searched") else None,
     }
+
+
+def _moves(config: Mapping[str, Any]) -> dict[str, Any]:
+    """How the loss weights move in the training."""
+    search = config["search"]
+    until = search.get("moves_until", 0.0)
+    return {"until": until} | ({name: search.get(name) for name in ("upper", "upper_level")} if until else {})
 
 
 def _configured(config: Mapping[str, Any]) -> dict[str, Any]:

@@ -23,6 +23,8 @@ class Choice:
     """result.json of the search that made the choice."""
     begun: Path | None = None
     """Folder of the first part of this training, if there is one."""
+    searched: bool = False
+    """Whether the loss weights are a search's, which may go on moving (`search.moves_until`)."""
 
     def origin(self) -> dict[str, Any] | None:
         """What a training keeps of its source, to be continued without it."""
@@ -49,7 +51,7 @@ def choose(
     given = [name for name, v in (("--search", search_folder), ("--genotype", genotype), ("--network", network)) if v]
     if len(given) != 1:
         raise InputError(f"train: expected one of --search, --genotype, --network, got {', '.join(given) or 'none'}")
-    source, begun = None, None
+    source, begun, searched = None, None, False
     if search_folder:
         check_search(search_folder)
         source = read_result(search_folder)
@@ -58,6 +60,7 @@ def choose(
             network = source["network"]
         else:
             genotype = search_folder / "genotype.yaml"
+        searched = loss_weights is None
         loss_weights = loss_weights or search_folder / "loss_weights.yaml"
     space = load_space(config.space, dims=3)
     weights = {term.name: 1.0 if term.reference else term.start for term in space.terms}
@@ -71,7 +74,7 @@ def choose(
     else:
         check_network(network, "--network")
         described = space.named_network(str(network))
-    return Choice(described, weights, source, begun)
+    return Choice(described, weights, source, begun, searched)
 
 
 def check_search(folder: Path) -> None:
@@ -95,7 +98,8 @@ def choose_again(config: Config, folder: Path) -> Choice:
     if not weights.exists() or not (genotype.exists() or network in NETWORKS):
         raise InputError(f"{folder}: --resume: expected a training that was begun here, got no network or loss weights")
     given = {"genotype": genotype} if genotype.exists() else {"network": network}
-    return replace(choose(config, loss_weights=weights, **given), source=result.get("source"))
+    chosen = choose(config, loss_weights=weights, **given)
+    return replace(chosen, source=result.get("source"), searched=bool(result.get("searched")))
 
 
 def _read_loss_weights(path: Path) -> dict[str, float]:

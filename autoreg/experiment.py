@@ -33,12 +33,14 @@ from autoreg.records import (
 from autoreg.refinement import with_grids
 from autoreg.registration.model import load_model, save_model
 from autoreg.registration.refine import register_refined, unsupervised
+from autoreg.registration.space import SearchSpace
 from autoreg.reporting.compare import compare_runs
 from autoreg.reporting.watch import Watch
 from autoreg.search.controller import SearchDriver
 from autoreg.search.faults import Place
 from autoreg.search.finalists import Finalist, loss_weights_along
 from autoreg.search.front import front_candidates
+from autoreg.search.moving import MovingLossWeights, moving_rounds
 from autoreg.search.rounds import run_rounds, survive
 from autoreg.search.run import MLFLOW_MODEL, Run, open_run
 from autoreg.search.training import TrainDriver
@@ -143,7 +145,7 @@ class _Trainings:
 
     def first_rounds(self, finalist: Finalist, folder: Path, name: str, rounds: int, begun: Path | None) -> None:
         """Of the final training."""
-        self._train(self.config, finalist, folder, name, until=rounds, begun=begun)
+        self._train(self.config, finalist, folder, name, until=rounds, begun=begun, searched=True)
 
     def brief(self, finalist: Finalist, folder: Path, name: str) -> None:
         """A whole training of few steps, its learning rate down to zero."""
@@ -152,10 +154,18 @@ class _Trainings:
         self._train(replace(self.config, train=brief), finalist, folder, name)
 
     def _train(
-        self, config: Config, finalist: Finalist, folder: Path, name: str, *, begun: Path | None = None, **options: Any
+        self,
+        config: Config,
+        finalist: Finalist,
+        folder: Path,
+        name: str,
+        *,
+        begun: Path | None = None,
+        searched: bool = False,
+        **options: Any,
     ) -> None:
         network = {"genotype": finalist.genotype.to_dict()} if finalist.genotype else dict(self.network)
-        choice = Choice(network, finalist.loss_weights, begun=begun)
+        choice = Choice(network, finalist.loss_weights, begun=begun, searched=searched)
         options |= {"dataset": self.dataset, "watch": self.watch.named(name), "resume": True, "tracked": False}
         train(config, choice, output=folder, **options)
 
@@ -186,9 +196,12 @@ def train(
     space = load_space(config.space, dims=setting.dims)
     roles = setting.roles(config.seed)
     network = fit_dims(choice.network, setting.dims)
-    spec = training_spec(config, setting, space, roles, network)
     weights = in_order(choice.loss_weights, space)
-    driver = TrainDriver(config.train, weights, score=config.score, pairs=setting.selection_pairs(roles))
+    moving = _moving(config, space, weights) if choice.searched else None
+    moving_steps = moving.rounds.stop * config.train.steps_per_round if moving else 0
+    spec = training_spec(config, setting, space, roles, network, moving_steps=moving_steps)
+    pairs = setting.selection_pairs(roles)
+    driver = TrainDriver(config.train, weights, score=config.score, pairs=pairs, moving=moving)
     earlier = choice.source["device_seconds"] if choice.source else {}
     watch = watch or Watch()
     plan = replace(run_plan("train", config, setting, output), parent=choice.source, tracked=tracked)
@@ -199,6 +212,7 @@ def train(
             loss_weights=weights,
             network=choice.network.get("name", "autoreg" if "genotype" in choice.network else None),
             source=choice.origin(),
+            searched=choice.searched,
         )
         if choice.begun and not (output / "checkpoints").exists():
             resume = go_on_from(choice.begun, run.plan, choice, weights)
@@ -210,13 +224,14 @@ def train(
             weights={k: torch.tensor(v) for k, v in driver.best["weights"].items()},
             data={"foreground": config.data.foreground, "percentiles": list(config.data.percentiles)},
             labels=setting.labels,
-            loss_weights=weights,
+            loss_weights=driver.loss_weights,
             common_affine=setting.common_affine,
             terms=[asdict(term) for term in space.terms],
         )
         if tracked:
             package_model(output / "model.pt", output / MLFLOW_MODEL)
         run.finish(
+            loss_weights=driver.loss_weights,
             metrics={**driver.best["summary"], "weights": weight_count(load_model(output).network)},
             genotype=choice.network.get("genotype", {}).get("edges"),
             steps=min(place.rounds * config.train.steps_per_round, config.train.steps),
@@ -224,6 +239,14 @@ def train(
         if tracked:
             draw_history(run)
     return output
+
+
+def _moving(config: Config, space: SearchSpace, weights: Mapping[str, float]) -> MovingLossWeights | None:
+    """Searched loss weights that go on moving in the training; None where they rest."""
+    rounds = moving_rounds(config.search.moves_until, config.train.rounds)
+    if not rounds or config.search.levels == "alpha":
+        return None
+    return MovingLossWeights(space.terms, weights, config.search.upper, bounds=config.score.bounds, rounds=rounds)
 
 
 def evaluate(

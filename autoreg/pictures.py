@@ -33,7 +33,7 @@ def draw_history(run: Run) -> None:
     if edges:
         drawn["alpha"] = alpha_heatmap(history, edges, primitives)
         drawn["alpha_over_time"] = alpha_over_time(history, edges, primitives)
-    if run.plan.command == "search":
+    if any(name.startswith("lambda.") for name in history):
         drawn["lambda"] = lambda_paths(history)
     for name, figure in drawn.items():
         save_png(figure, figures / f"{name}.png")

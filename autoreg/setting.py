@@ -11,7 +11,7 @@ import torch
 from autoreg.config import Config
 from autoreg.data.dataset import Dataset, load_dataset
 from autoreg.data.fetched import local_dataset
-from autoreg.data.pairs import PairSampler
+from autoreg.data.pairs import PairSampler, Then
 from autoreg.data.shards import VolumeStore, build_cache, node_copy, open_cache
 from autoreg.data.splits import Roles, split_roles
 from autoreg.errors import ConfigError
@@ -109,18 +109,33 @@ def search_spec(config: Config, setting: Setting, space: SearchSpace, roles: Rol
 
 
 def training_spec(
-    config: Config, setting: Setting, space: SearchSpace, roles: Roles, network: dict[str, Any]
+    config: Config,
+    setting: Setting,
+    space: SearchSpace,
+    roles: Roles,
+    network: dict[str, Any],
+    *,
+    moving_steps: int = 0,
 ) -> WorkerSpec:
-    """Workers of a training of one network."""
+    """Workers of a training of one network; in its first so many steps the loss weights move, on subjects of theirs."""
     subjects = setting.training_subjects(roles)
+    everyone = PairSampler(setting.dataset, subjects, seed=config.seed)
+    samplers = Samplers(weights=everyone)
+    if moving_steps:
+        others = {*subjects} - {*roles.loss_weights} or subjects  # few people share roles
+        samplers = Samplers(
+            weights=Then(PairSampler(setting.dataset, others, seed=config.seed), moving_steps, everyone),
+            loss_weights=PairSampler(setting.dataset, roles.loss_weights, seed=config.seed + 2),
+        )
     return WorkerSpec(
         cache=str(setting.cache),
         network=network,
         terms=space.terms,
         labels=tuple(setting.labels),
-        samplers=Samplers(weights=PairSampler(setting.dataset, subjects, seed=config.seed)),
+        samplers=samplers,
         batch_size=config.train.batch_size,
         seed=config.seed,
+        upper_level=config.search.upper_level,
         augment=config.train.augment,
         extensions=loaded_extensions(),
         average_every=config.workers.average_every,

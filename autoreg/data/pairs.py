@@ -1,6 +1,7 @@
 """The endless stream of training pairs, as a function of seed and step."""
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -73,3 +74,16 @@ class PairSampler:
     def batch(self, step: int, size: int) -> list[tuple[str, str]]:
         """The `size` pairs of a step; steps of any size read the same stream."""
         return [self.pair(step * size + place) for place in range(size)]
+
+
+@dataclass(frozen=True)
+class Then:
+    """One sampler's pairs in the first steps, another's after them."""
+
+    first: PairSampler
+    steps: int
+    second: PairSampler
+
+    def batch(self, step: int, size: int) -> list[tuple[str, str]]:
+        """(fixed, moving) keys."""
+        return (self.first if step < self.steps else self.second).batch(step, size)

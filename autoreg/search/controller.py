@@ -73,6 +73,9 @@ class SearchConfig:
     """First steps of their final training that loss weights are compared by, up to the next look at the selection
     pairs; the best of them and the defaults take twice as many, the two best of those four times, and `train` goes on
     with the winner's. Also the steps of a candidate of the front."""
+    moves_until: float = 0.0
+    """Share of the final training until which the loss weights go on moving, from a tenth on, a move a round
+    (`search.moving`); 0 leaves them as searched."""
 
     def learning_rate_at(self, step: int) -> float:
         """Of the weights: it rises in the first steps, as in a training, and stays: a search has no end to reach."""
@@ -92,6 +95,8 @@ class SearchConfig:
     def __post_init__(self) -> None:
         if not 0 <= self.stated < 1:
             raise InputError(f"search.stated: expected 0 to less than 1, got {self.stated}")
+        if not 0 <= self.moves_until <= 1:
+            raise InputError(f"search.moves_until: expected 0 to 1, got {self.moves_until}")
         if self.evidence < 0:
             raise InputError(f"search.evidence: expected at least 0, got {self.evidence}")
         for name in ("rounds", "steps_per_round", "batch_size", "finalists", "finalist_steps"):

@@ -26,7 +26,7 @@ logger = logging.getLogger(__name__)
 MLFLOW_MODEL = "mlflow_model"
 """The folder with the model as MLflow knows models."""
 
-_BEGUN = ("network", "source", "loss_weights")
+_BEGUN = ("network", "source", "searched", "loss_weights")
 """What `Run.begin` has told of a training: kept when it is continued."""
 
 _KEPT = (
@@ -38,6 +38,7 @@ _KEPT = (
     "data.percentiles",
     "data.pairs",
     "search.network",
+    "search.moves_until",
     "search.relaxation",
     "search.stated",
     "search.activation",
@@ -48,8 +49,8 @@ _KEPT = (
 )
 """Keys that a run's saved state depends on. Longer runs, more trials, other workers or stores are for `--resume`."""
 _UNKNOWN = "a key that the version that wrote the file did not have"
-_EARLIER = {"workers.precision": "float32"}
-"""What it was in runs of versions that did not have the key."""
+_EARLIER = {"workers.precision": "float32", "search.moves_until": 0.0}
+"""What they were in runs of versions that did not have the key."""
 
 _TRACKED_FILES = (
     "config.yaml",

@@ -1,4 +1,4 @@
-"""Training of the weights alone, with frozen architecture and loss weights; the best state by the score is kept."""
+"""Training of the weights with a frozen architecture; the best state by the score is kept."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -9,6 +9,7 @@ import numpy as np
 
 from autoreg.errors import InputError
 from autoreg.registration.score import ScoreConfig, summarise
+from autoreg.search.moving import MovingLossWeights
 from autoreg.search.rounds import Row, own_terms
 from autoreg.workers.messages import RoundReport, RoundTask
 from autoreg.workers.pool import Pool
@@ -63,6 +64,7 @@ class TrainDriver:
     Args:
         loss_weights: term name -> weight, in the order of the workers' terms.
         pairs: selection pairs; none means that the last state is the result.
+        moving: the loss weights where they do not stay as given.
     """
 
     phase = "train"
@@ -74,28 +76,36 @@ class TrainDriver:
         *,
         score: ScoreConfig,
         pairs: Sequence[tuple[str, str]],
+        moving: MovingLossWeights | None = None,
     ) -> None:
         self.config, self.score = config, score
         self.rounds, self.step_backs = config.rounds, config.step_backs
-        self.loss_weights = dict(loss_weights)
+        self._given, self.moving = dict(loss_weights), moving
         self.pairs = list(pairs)[: config.selection_pairs]
         self.best: dict[str, Any] = {}
         """`summary` and `weights` of the best state so far."""
 
+    @property
+    def loss_weights(self) -> dict[str, float]:
+        """Term name -> weight now."""
+        return self.moving.named() if self.moving else self._given
+
     def task(self, index: int) -> RoundTask:
         first = index * self.config.steps_per_round
         steps = range(first, min(first + self.config.steps_per_round, self.config.steps))
-        return RoundTask(
+        task = RoundTask(
             index=index,
             first_step=first,
             learning_rates=tuple(self.config.learning_rate_at(step) for step in steps),
-            loss_weights=np.array(list(self.loss_weights.values()), dtype=np.float64),
+            loss_weights=np.array(list(self._given.values()), dtype=np.float64),
         )
+        return self.moving.asked(task) if self.moving else task
 
     def finish(self, index: int, reports: list[RoundReport], pool: Pool) -> Row:
         terms = np.sum(np.stack([report.terms for report in reports]), axis=0)
         row: Row = {"train_objective": float(terms @ np.array(list(self.loss_weights.values())))}
         row |= {f"term.{n}": float(v) for n, v in zip(self.loss_weights, terms, strict=True)} | own_terms(reports)
+        row |= self.moving.move(index, reports) if self.moving else {}
         last = index == self.rounds - 1
         if self.pairs and (last or (index + 1) % self.config.evaluate_every == 0):
             row |= self._evaluate(pool)
@@ -110,7 +120,9 @@ class TrainDriver:
         return summary
 
     def state(self) -> dict[str, Any]:
-        return {"best": self.best}
+        return {"best": self.best} | ({"moving": self.moving.state()} if self.moving else {})
 
     def load(self, state: dict[str, Any]) -> None:
         self.best = state["best"]
+        if self.moving:
+            self.moving.load(state["moving"])

@@ -1,7 +1,8 @@
 """lambda without its scale and always positive.
 
 Multiplying all loss weights by one factor moves no minimiser, so that direction carries no information:
-the reference term keeps weight 1 and every other weight is exp(theta), held in its range.
+the reference term keeps weight 1 and every other weight is exp(theta), held in its range. A weight that follows is
+exp(theta) times the root of what the fastest of those that lead has grown by.
 """
 
 import math
@@ -21,6 +22,8 @@ class WeightRange:
     low: float
     high: float
     reference: bool = False
+    follows: bool = False
+    """Grows with the others, beyond its own way."""
 
 
 class LossWeights:
@@ -33,17 +36,27 @@ class LossWeights:
         self.ranges = tuple(ranges)
         self.free = [i for i, r in enumerate(ranges) if not r.reference]
         self.theta = torch.tensor([math.log(ranges[i].start) for i in self.free], dtype=torch.float64)
+        self._starts, self._highest = self.theta.clone(), [math.log(ranges[i].high) for i in self.free]
+        self._follows = torch.tensor([ranges[i].follows for i in self.free], dtype=torch.bool)
 
     def values(self) -> Tensor:
         """lambda, shape (terms,), float64."""
         weights = torch.ones(len(self.ranges), dtype=torch.float64)
         if self.free:
-            weights[self.free] = self.theta.exp()
+            weights[self.free] = self._of(self.theta)
         return weights
 
     def pull_back(self, gradient: Tensor) -> Tensor:
-        """d/d theta from d/d lambda, shape (free terms,): the chain rule through exp."""
-        return gradient.double()[self.free] * self.theta.exp()
+        """d/d theta from d/d lambda, shape (free terms,): the chain rule."""
+        theta = self.theta.clone().requires_grad_()
+        return torch.autograd.grad(self._of(theta), theta, gradient.double()[self.free])[0]
+
+    def _of(self, theta: Tensor) -> Tensor:
+        leads = ~self._follows
+        if not (self._follows.any() and leads.any()):
+            return theta.exp()
+        growth = (theta - self._starts)[leads].max().clamp(min=0)
+        return (theta + self._follows * growth / 2).minimum(torch.tensor(self._highest).to(theta)).exp()
 
     def clip(self) -> None:
         """Hold every weight in its range."""

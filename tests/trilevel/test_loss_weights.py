@@ -12,6 +12,30 @@ RANGES = (
 )
 
 
+FOLLOWING = (
+    *RANGES,
+    WeightRange("overlap", 1.0, 0.1, 50.0),
+    WeightRange("folding", 10.0, 1.0, 40.0, follows=True),
+)
+
+
+def test_a_weight_that_follows_grows_by_the_root_of_the_fastest_beyond_its_own_way() -> None:
+    weights = LossWeights(FOLLOWING)
+    weights.theta += torch.tensor([0.0, 0.2, 4.0, 0.1]).log1p()
+    assert weights.named() == pytest.approx(
+        {"smoothness": 2.0, "lncc": 1.0, "mse": 3.6, "overlap": 5.0, "folding": 11 * 5**0.5}
+    )
+
+
+def test_a_weight_that_follows_stays_in_its_range_and_falls_by_its_own_alone() -> None:
+    weights = LossWeights(FOLLOWING)
+    weights.theta[2] += 3.5
+    assert weights.named()["folding"] == pytest.approx(40.0)
+    weights = LossWeights(FOLLOWING)
+    weights.theta[:3] -= 0.1
+    assert weights.named()["folding"] == pytest.approx(10.0)
+
+
 def test_start() -> None:
     assert LossWeights(RANGES).named() == pytest.approx({"smoothness": 2.0, "lncc": 1.0, "mse": 3.0})
 
@@ -31,18 +55,24 @@ def test_clip_leaves_what_is_in_range() -> None:
     assert torch.equal(weights.theta, before)
 
 
-def test_pull_back_against_finite_differences() -> None:
+@pytest.mark.parametrize("ranges", [RANGES, FOLLOWING])
+def test_pull_back_against_finite_differences(ranges: tuple[WeightRange, ...]) -> None:
     def objective(values: torch.Tensor) -> torch.Tensor:
-        return (values[0] * values[2] ** 2 + values[1]).log()
+        return (values[0] * values[2] ** 2 + values[1:].square().sum()).log()
 
-    weights = LossWeights(RANGES)
+    def grown() -> LossWeights:
+        weights = LossWeights(ranges)
+        weights.theta += 0.1 * torch.arange(len(weights.theta))
+        return weights
+
+    weights = grown()
     values = weights.values().requires_grad_()
     (gradient,) = torch.autograd.grad(objective(values), values)
     found = weights.pull_back(gradient)
-    for i in range(2):
+    for i in range(len(weights.theta)):
         ends = []
         for h in (1e-6, -1e-6):
-            moved = LossWeights(RANGES)
+            moved = grown()
             moved.theta[i] += h
             ends.append(float(objective(moved.values())))
         assert float(found[i]) == pytest.approx((ends[0] - ends[1]) / 2e-6, rel=1e-7)
