@@ -25,7 +25,9 @@ NETWORKS = (
 @click.option("--network", help=f"A network by name: {NETWORKS}.")
 @work_options
 def train(config: Path | None, search_folder: Location | None, **options: Any) -> None:
-    """Train a chosen network from scratch with frozen architecture and loss weights.
+    """Train a chosen network: what a search found, a genotype, or a network by name.
+
+    Architecture and loss weights stay as given; those of a search may go on moving (search.moves_until).
 
     \b
     Examples:

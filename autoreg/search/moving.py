@@ -15,6 +15,7 @@ from autoreg.losses import SMOOTHNESS
 from autoreg.registration.space import Term
 from autoreg.search.rounds import Row
 from autoreg.search.upper import UpperConfig, UpperLevels
+from autoreg.trilevel import WeightRange
 from autoreg.workers.messages import RoundReport, RoundTask
 
 FIRST = 0.1
@@ -24,7 +25,9 @@ FIRST = 0.1
 class MovingLossWeights:
     """lambda of a training, from given values on.
 
-    Regularity grows by the root of what the fastest other term grows, beyond its own way, as in `loss_weights_along`.
+    Regularity grows by the root of what the fastest other term grows, as in `loss_weights_along`, and more where a
+    bound asks for it. It never falls: while nothing folds, which is for most of a training, the hypergradient would let
+    go of it.
 
     Args:
         terms: the space's.
@@ -43,8 +46,8 @@ class MovingLossWeights:
         bounds: Mapping[str, float],
         rounds: range,
     ) -> None:
-        ranges = [replace(term.weight_range, start=given[term.name], follows=term.kind in SMOOTHNESS) for term in terms]
         self.config, self.rounds = config, rounds
+        ranges = [_range(term, given[term.name]) for term in terms]
         self.upper = UpperLevels((0, 1), ranges, config, bounds=bounds, seed=0)
 
     def asked(self, task: RoundTask) -> RoundTask:
@@ -75,6 +78,11 @@ class MovingLossWeights:
     def load(self, state: dict[str, Any]) -> None:
         """Continue from `state()`."""
         self.upper.load(state)
+
+
+def _range(term: Term, given: float) -> WeightRange:
+    regular = term.kind in SMOOTHNESS
+    return replace(term.weight_range, start=given, low=given if regular else term.low, follows=regular)
 
 
 def moving_rounds(until: float, rounds: int) -> range:

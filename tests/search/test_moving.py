@@ -82,6 +82,14 @@ def test_they_begin_as_given_and_move_after_their_rounds_alone(flat_setting) -> 
     assert loss_weights.named()["smoothness"] == pytest.approx(before["smoothness"] * grown**0.5)
 
 
+def test_regularity_does_not_fall(flat_setting) -> None:
+    loss_weights = moving(flat_setting)
+    loss_weights.move(4, [report([0.0, 0.0, 1.0, 0.0])])
+    assert loss_weights.named()["smoothness"] == pytest.approx(2.0)
+    loss_weights.move(5, [report([0.0, 0.0, -3.0, 0.0])])
+    assert loss_weights.named()["smoothness"] > 2.0
+
+
 def test_only_a_search_moves_loss_weights(config: Config, choice: Choice, flat_phantoms, tmp_path) -> None:
     fixed = replace(choice, searched=False)
     rests = experiment.train(config, fixed, dataset=flat_phantoms, tracked=False, output=tmp_path / "rests")
