@@ -4,9 +4,9 @@
         --output runs/ablations --seeds 3 --train-steps 400
 
 Every variant searches, and what it found (as alpha and lambda say, without a play-off, so that differences show) is
-trained from scratch with the same budget and scored on the test pairs. `random` and `optuna` are studies of full
-trainings, as many as cost what search and training of `joint` cost. It goes on where it stopped; the table is printed,
-and written as Markdown and CSV after every run.
+trained from scratch with the same budget and scored on the test pairs; there the loss weights rest, but for one
+variant. `random` and `optuna` are studies of full trainings, as many as cost what search and training of `joint` cost.
+It goes on where it stopped; the table is printed, and written as Markdown and CSV after every run.
 """
 
 import argparse
@@ -26,6 +26,7 @@ ONE_STEP = "search.upper.loss_weights_estimator=through_output"
 FULL = ("search.upper.paths=full", "search.relaxation=softmax", ONE_STEP)
 SEARCHES: dict[str, tuple[str, ...]] = {
     "joint": (),
+    "loss weights move on": ("search.moves_until=0.5",),
     "joint, both paths": FULL,
     "sequential": ("search.upper.paths=sequential",),
     "alpha only": ("search.upper.levels=alpha",),
@@ -65,7 +66,7 @@ class Bench:
     overrides: tuple[str, ...]
 
     def configured(self, seed: int, changes: Sequence[str]) -> Config:
-        steps = (f"train.steps={self.train_steps}", f"seed={seed}", "search.finalists=1")
+        steps = (f"train.steps={self.train_steps}", f"seed={seed}", "search.finalists=1", "search.moves_until=0")
         return load_config(self.config, [*steps, *self.overrides, *changes])
 
     def folder(self, variant: str, seed: int) -> Path:
