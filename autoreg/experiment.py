@@ -242,10 +242,14 @@ def train(
 
 
 def _moving(config: Config, space: SearchSpace, weights: Mapping[str, float]) -> MovingLossWeights | None:
-    """Searched loss weights that go on moving in the training; None where they rest."""
+    """Searched loss weights that go on moving in the training; None where they rest. Raises InputError."""
     rounds = moving_rounds(config.search.moves_until, config.train.rounds)
     if not rounds or config.search.levels == "alpha":
         return None
+    for name, weight in weights.items():
+        if weight <= 0:
+            where = f"loss weights: {name}: expected more than 0, since its log moves"
+            raise InputError(f"{where} (search.moves_until {config.search.moves_until}), got {weight}")
     return MovingLossWeights(space.terms, weights, config.search.upper, bounds=config.score.bounds, rounds=rounds)
 
 

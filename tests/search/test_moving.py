@@ -176,3 +176,9 @@ def test_another_share_is_refused_on_resume(config: Config, choice: Choice, flat
 def test_a_share_is_between_0_and_1() -> None:
     with pytest.raises(InputError, match=r"search\.moves_until: expected 0 to 1, got 1.5"):
         load_config(shipped("launchers") / "configs" / "smoke.yaml", ["search.moves_until=1.5"])
+
+
+def test_a_weight_of_0_cannot_move(config: Config, choice: Choice, flat_phantoms, tmp_path) -> None:
+    zero = replace(choice, loss_weights={**choice.loss_weights, "mse": 0.0})
+    with pytest.raises(InputError, match=r"loss weights: mse: expected more than 0, .* \(search.moves_until 0.5\)"):
+        experiment.train(config, zero, dataset=flat_phantoms, tracked=False, output=tmp_path / "zero")
