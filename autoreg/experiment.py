@@ -246,11 +246,15 @@ def _moving(config: Config, space: SearchSpace, weights: Mapping[str, float]) ->
     rounds = moving_rounds(config.search.moves_until, config.train.rounds)
     if not rounds or config.search.levels == "alpha":
         return None
+    upper, steps = config.search.upper, config.train.steps_per_round
+    if upper.loss_weights_estimator == "unrolled" and upper.horizon > steps:
+        expected = f"expected at least {upper.horizon} (search.upper.horizon) where loss weights go on moving"
+        raise InputError(f"train.steps_per_round: {expected}, got {steps}")
     for name, weight in weights.items():
         if weight <= 0:
             where = f"loss weights: {name}: expected more than 0, since its log moves"
             raise InputError(f"{where} (search.moves_until {config.search.moves_until}), got {weight}")
-    return MovingLossWeights(space.terms, weights, config.search.upper, bounds=config.score.bounds, rounds=rounds)
+    return MovingLossWeights(space.terms, weights, upper, bounds=config.score.bounds, rounds=rounds)
 
 
 def evaluate(

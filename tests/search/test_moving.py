@@ -182,3 +182,9 @@ def test_a_weight_of_0_cannot_move(config: Config, choice: Choice, flat_phantoms
     zero = replace(choice, loss_weights={**choice.loss_weights, "mse": 0.0})
     with pytest.raises(InputError, match=r"loss weights: mse: expected more than 0, .* \(search.moves_until 0.5\)"):
         experiment.train(config, zero, dataset=flat_phantoms, tracked=False, output=tmp_path / "zero")
+
+
+def test_a_round_has_the_steps_that_a_move_looks_back(config: Config, choice: Choice, flat_phantoms, tmp_path) -> None:
+    short = replace(config, train=replace(config.train, steps_per_round=1))
+    with pytest.raises(InputError, match=r"train.steps_per_round: expected at least 2 \(search.upper.horizon\)"):
+        experiment.train(short, choice, dataset=flat_phantoms, tracked=False, output=tmp_path / "short")
