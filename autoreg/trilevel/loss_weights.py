@@ -56,7 +56,8 @@ class LossWeights:
         if not (self._follows.any() and leads.any()):
             return theta.exp()
         growth = (theta - self._starts)[leads].max().clamp(min=0)
-        return (theta + self._follows * growth / 2).minimum(torch.tensor(self._highest).to(theta)).exp()
+        raised = (theta + growth / 2).minimum(torch.tensor(self._highest).to(theta))
+        return torch.where(self._follows, raised, theta).exp()
 
     def clip(self) -> None:
         """Hold every weight in its range."""
