@@ -56,7 +56,7 @@ class LossWeights:
         if not (self._follows.any() and leads.any()):
             return theta.exp()
         growth = (theta - self._starts)[leads].max().clamp(min=0)
-        raised = (theta + growth / 2).minimum(torch.tensor(self._highest).to(theta))
+        raised = (theta + growth / 2).minimum(torch.tensor(self._highest, dtype=theta.dtype))
         return torch.where(self._follows, raised, theta).exp()
 
     def clip(self) -> None:

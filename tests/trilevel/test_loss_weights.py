@@ -36,12 +36,13 @@ def test_a_weight_that_follows_stays_in_its_range_and_falls_by_its_own_alone() -
     assert weights.named()["folding"] == pytest.approx(10.0)
 
 
-def test_a_weight_that_leads_keeps_its_derivative_at_the_end_of_its_range() -> None:
-    weights = LossWeights(FOLLOWING)
+@pytest.mark.parametrize("high", [20.0, 30.0, 50.0, 70.0])
+def test_a_weight_that_leads_keeps_its_derivative_at_the_end_of_its_range(high: float) -> None:
+    weights = LossWeights([*RANGES, WeightRange("overlap", 1.0, 0.1, high), FOLLOWING[-1]])
     weights.theta[2] += 99
     weights.clip()
-    assert weights.named()["overlap"] == pytest.approx(50.0)
-    assert float(weights.pull_back(torch.tensor([0.0, 0.0, 0.0, 1.0, 0.0]))[2]) == pytest.approx(50.0)
+    assert weights.named()["overlap"] == pytest.approx(high)
+    assert float(weights.pull_back(torch.tensor([0.0, 0.0, 0.0, 1.0, 0.0]))[2]) == pytest.approx(high)
 
 
 def test_start() -> None:
