@@ -65,6 +65,21 @@ def test_plain_dot_product_of_a_plain_gradient_step() -> None:
     torch.testing.assert_close(found, torch.autograd.functional.jacobian(upper_after_step, LAMBDA))
 
 
+def test_plain_dot_product_where_weights_take_parts_of_the_learning_rate() -> None:
+    toy, w, eta = QuadraticBilevel.random(), normal(5, seed=7), 0.1
+    rates = eta * torch.tensor([0.25, 0.25, 1, 1, 1]).double()  # of the first weight, as if it were a wide kernel
+
+    def after_step(lambda_: Tensor) -> Tensor:
+        return w - rates * (lambda_ @ toy.term_gradients(w))
+
+    response = response_at(QuadraticProblem(toy, w), rate=eta)
+    response.lower.shares = [0.25, 1.0]
+    v = after_step(LAMBDA) - toy.target
+    found = ESTIMATORS["dot_product_plain"](response, [v[:2], v[2:]], "loss_weights")
+    expected = torch.autograd.functional.jacobian(lambda weights: toy.upper(after_step(weights)), LAMBDA)
+    torch.testing.assert_close(found, expected)
+
+
 @pytest.mark.parametrize("name", IMPLICIT)
 def test_a_looser_tolerance_keeps_its_bound(name: str) -> None:
     """The error in H^-1 v is at most residual / smallest curvature; the terms' gradients multiply it."""
