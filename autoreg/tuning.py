@@ -63,7 +63,7 @@ def tune(
             study=study,
             ledger=run.journal.ledger,
             tracker=run.tracker,
-            progress=watch.counter("tune"),
+            progress=watch.counter("tune", first=config.train.evaluate_every),
         )
         best = record.best()
         if best is None:

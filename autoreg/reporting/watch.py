@@ -19,8 +19,12 @@ class Watch:
         """A watch for a part of a command; its bars are called `name`."""
         return Watch(quiet=self.quiet, name=name)
 
-    def counter(self, description: str) -> Callable[..., None]:
-        """A function to call with (done, total) as work gets done; the bar opens at the first call."""
+    def counter(self, description: str, *, first: int = 1) -> Callable[..., None]:
+        """A function to call with (done, total) as work gets done; the bar opens at the first call.
+
+        Args:
+            first: how much was done between here and the first call; the rest of what it says was done before.
+        """
         seen, since = 0, time.monotonic()
         advance: Callable[..., None] | None = None
         known: dict[str, Any] = {}
@@ -29,7 +33,7 @@ class Watch:
             nonlocal seen, advance
             known.update({name: value for name, value in (row or {}).items() if value == value})
             if advance is None:
-                seen = done - 1
+                seen = max(done - first, 0)
                 bar = progress(total - seen, self.name or description, quiet=self.quiet, since=since)
                 advance = self._stack.enter_context(bar)
             advance(done - seen, how_it_goes(known))

@@ -89,3 +89,11 @@ def test_the_first_step_counts_from_when_it_began(capsys, monkeypatch):
     monkeypatch.setattr(console.time, "monotonic", lambda: next(now))
     Watch(quiet=False).counter("search")(1, 3)
     assert capsys.readouterr().err.splitlines() == ["search 1/3 (33%), 0:01:00 spent, about 0:02:00 left"]
+
+
+def test_trials_are_scored_after_several_rounds(capsys, monkeypatch):
+    """The first call stands for all of them: the time left is not that of one round each."""
+    now = iter([0.0, 60.0])
+    monkeypatch.setattr(console.time, "monotonic", lambda: next(now))
+    Watch(quiet=False).counter("tune", first=4)(24, 40)  # 20 of another day
+    assert capsys.readouterr().err.splitlines() == ["tune 4/20 (20%), 0:01:00 spent, about 0:04:00 left"]
