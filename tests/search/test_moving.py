@@ -1,6 +1,7 @@
 """Loss weights that go on moving in a training: when, from where, and what they are told apart from."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,13 +10,15 @@ import torch
 from autoreg import experiment
 from autoreg.choice import Choice, choose, choose_again
 from autoreg.config import Config, load_config, read_yaml, shipped
-from autoreg.errors import InputError
+from autoreg.errors import InputError, WorkerError
 from autoreg.reporting.folders import read_table
+from autoreg.search import rounds
 from autoreg.search.moving import MovingLossWeights, moving_rounds
 from autoreg.search.run import read_result
 from autoreg.search.upper import UpperConfig
 from autoreg.setting import Setting, training_spec
 from autoreg.workers.messages import RoundReport, RoundTask
+from autoreg.workers.pool import LocalPool
 
 SETTINGS = (
     "workers.local=true",
@@ -112,20 +115,43 @@ def test_in_a_training_they_move_and_then_rest(config: Config, choice: Choice, f
     assert (output / "figures" / "lambda.png").exists()
 
 
-@pytest.mark.parametrize("rounds", [3, 7])
+def same_model(folder: Path, expected: Path) -> None:
+    models = [torch.load(one / "model.pt", weights_only=True) for one in (folder, expected)]
+    assert models[0]["loss_weights"] == models[1]["loss_weights"]
+    assert all(torch.equal(models[0]["weights"][name], models[1]["weights"][name]) for name in models[1]["weights"])
+
+
+@pytest.mark.parametrize("until", [3, 7])
 def test_a_continued_training_equals_an_undisturbed_one(
-    config: Config, choice: Choice, flat_phantoms, tmp_path, rounds: int
+    config: Config, choice: Choice, flat_phantoms, tmp_path, until: int
 ) -> None:
     """Stopped while they move, and after it."""
     whole = experiment.train(config, choice, dataset=flat_phantoms, tracked=False, output=tmp_path / "whole")
     parts = tmp_path / "parts"
-    experiment.train(config, choice, dataset=flat_phantoms, tracked=False, output=parts, until=rounds)
+    experiment.train(config, choice, dataset=flat_phantoms, tracked=False, output=parts, until=until)
     again = choose_again(config, parts)
     assert again.searched
     experiment.train(config, again, dataset=flat_phantoms, tracked=False, output=parts, resume=True)
-    models = [torch.load(folder / "model.pt", weights_only=True) for folder in (whole, parts)]
-    assert models[0]["loss_weights"] == models[1]["loss_weights"]
-    assert all(torch.equal(models[0]["weights"][name], models[1]["weights"][name]) for name in models[0]["weights"])
+    same_model(parts, whole)
+
+
+def test_a_lost_round_moves_them_once(config: Config, choice: Choice, flat_phantoms, tmp_path, monkeypatch) -> None:
+    """A worker is lost when its weights have moved; its round is done again, lambda moves as if nothing had been."""
+    monkeypatch.setattr(rounds, "REPAIR_SECONDS", 0.0)
+    calm = experiment.train(config, choice, dataset=flat_phantoms, tracked=False, output=tmp_path / "calm")
+    lost, real = [2, 2, 4, 7], LocalPool.run_round
+
+    def run_round(pool: LocalPool, task: RoundTask) -> list[RoundReport]:
+        reports = list(real(pool, task))
+        if task.index in lost:
+            lost.remove(task.index)
+            raise WorkerError("worker 0: lost")
+        return reports
+
+    monkeypatch.setattr(LocalPool, "run_round", run_round)
+    disturbed = experiment.train(config, choice, dataset=flat_phantoms, tracked=False, output=tmp_path / "disturbed")
+    assert not lost
+    same_model(disturbed, calm)
 
 
 def test_a_training_that_a_play_off_began_goes_on_with_them(config: Config, flat_phantoms, tmp_path) -> None:
