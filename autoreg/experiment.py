@@ -218,18 +218,7 @@ def train(
             resume = go_on_from(choice.begun, run.plan, choice, weights)
         with open_pool(spec, config, run.journal.ledger.heartbeat) as pool:
             place = run_rounds(driver, pool, run.journal, resume=resume, until=until)
-        save_model(
-            output / "model.pt",
-            description=plain_network(network),
-            weights={k: torch.tensor(v) for k, v in driver.best["weights"].items()},
-            data={"foreground": config.data.foreground, "percentiles": list(config.data.percentiles)},
-            labels=setting.labels,
-            loss_weights=driver.loss_weights,
-            common_affine=setting.common_affine,
-            terms=[asdict(term) for term in space.terms],
-        )
-        if tracked:
-            package_model(output / "model.pt", output / MLFLOW_MODEL)
+        _save_trained(output, config, setting, network, space, driver, package=tracked)
         run.finish(
             loss_weights=driver.loss_weights,
             metrics={**driver.best["summary"], "weights": weight_count(load_model(output).network)},
@@ -239,6 +228,31 @@ def train(
         if tracked:
             draw_history(run)
     return output
+
+
+def _save_trained(
+    output: Path,
+    config: Config,
+    setting: Setting,
+    network: Mapping[str, Any],
+    space: SearchSpace,
+    driver: TrainDriver,
+    *,
+    package: bool,
+) -> None:
+    """model.pt with the best state and all that its use needs; as a package of MLflow, too, if asked for."""
+    save_model(
+        output / "model.pt",
+        description=plain_network(network),
+        weights={name: torch.tensor(values) for name, values in driver.best["weights"].items()},
+        data={"foreground": config.data.foreground, "percentiles": list(config.data.percentiles)},
+        labels=setting.labels,
+        loss_weights=driver.loss_weights,
+        common_affine=setting.common_affine,
+        terms=[asdict(term) for term in space.terms],
+    )
+    if package:
+        package_model(output / "model.pt", output / MLFLOW_MODEL)
 
 
 def _moving(config: Config, space: SearchSpace, weights: Mapping[str, float]) -> MovingLossWeights | None:
