@@ -27,7 +27,8 @@ class Architecture:
     """Channels after each edge of every deformation cell; or such a list for each level, finest first."""
     match: str = "concat"
     """What a deformation cell sees: both feature maps (`concat`); their L1 distance and the fixed ones (`cost`); all
-    (`concat+cost`); or one that the user registered. Below the coarsest level also displacement and decoded."""
+    (`concat+cost`); both maps and their demons force (`concat+force`); or one that the user registered. Below the
+    coarsest level also displacement and decoded."""
     inputs: tuple[tuple[str, ...], ...] = ()
     """What the deformation cell of each level sees, finest first, in the order of channels; instead of `match`."""
     cell: str = "chain"
@@ -40,6 +41,10 @@ class Architecture:
     downsampling: Downsampling = "strided"
     """How a level is entered: by the stride of its first edge, or by space-to-depth and mean pooling."""
     integration_steps: int = 7
+    passes: tuple[int, ...] = ()
+    """How often each level, finest first, looks at the images as warped so far, by the same cell; once if empty.
+
+    Reference: the shared weights of recursive cascades, Zhao et al., arXiv:1907.12353, there of whole networks."""
 
     def __post_init__(self) -> None:
         for field, word, known in (
@@ -56,7 +61,7 @@ class Architecture:
             raise SearchSpaceError(f"architecture.feature_edges: expected at least 1, got {self.feature_edges}")
         if self.integration_steps < 0:
             raise SearchSpaceError(f"architecture.integration_steps: expected 0 or more, got {self.integration_steps}")
-        for field in ("feature_channels", "deformation_channels", "inputs"):
+        for field in ("feature_channels", "deformation_channels", "inputs", "passes"):
             if not isinstance(getattr(self, field), tuple):
                 raise SearchSpaceError(f"architecture.{field}: expected a list, got {getattr(self, field)!r}")
         _positive("feature_channels", self.feature_channels)
@@ -66,6 +71,13 @@ class Architecture:
             _positive("deformation_channels", channels)
         if self.inputs:
             self._one_a_level("inputs", self.inputs)
+        if self.passes:
+            self._one_a_level("passes", self.passes)
+            _positive("passes", self.passes)
+            if self.composition == "legacy" and max(self.passes) > 1:
+                raise SearchSpaceError(
+                    "architecture.passes: expected 1 where composition is legacy: a pass would undo the last"
+                )
         for level, names in enumerate(self.inputs, start=1):
             self._check_inputs(level, names)
 
@@ -99,6 +111,10 @@ class Architecture:
         """Channels after each edge of the deformation cell of a level."""
         return self._deformation_channels[level - 1]
 
+    def passes_of(self, level: int) -> int:
+        """How often a level looks at both images, the moving one warped by what was found so far."""
+        return self.passes[level - 1] if self.passes else 1
+
     def inputs_of(self, level: int) -> tuple[str, ...]:
         """What the deformation cell of a level sees, in the order of channels."""
         if self.inputs:
@@ -108,7 +124,7 @@ class Architecture:
     def input_channels(self, level: int, name: str) -> int:
         """Channels of something that the deformation cell of a level may see."""
         if name in VIEWS:
-            return VIEWS[name].channels(self.feature_channels[level - 1])
+            return VIEWS[name].channels(self.feature_channels[level - 1], self.dims)
         if name == FINER:
             return 2 * (self.feature_channels[level - 2] if level > 1 else 1)
         return {"displacement": self.dims, "decoded": self.channels_of_deformation(level + 1)[-1]}[name]

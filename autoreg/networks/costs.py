@@ -125,6 +125,7 @@ def measure_costs(choices: Choices, space: Sequence[int], device: torch.device) 
         for i, o in np.ndindex(values.shape[1:]):
             x = torch.rand(_input_shape(edge, c_in[i], space), device=device)
             values[:, i, o] = _measure(build(c_in[i], c_out[o]).to(device), (x,), device)
+        values[1:] *= _uses(edge, choices.largest)
         for kind, own in zip(KINDS, values, strict=True):
             parts[kind].setdefault(edge.name, {})[name] = Surface(c_in, c_out, own)
     rest = {n: _rest(choices, n, parts, space, device) for n in _level_counts(choices)}
@@ -148,6 +149,12 @@ def heads_of(architecture: Architecture) -> list[Edge]:
     """The convolutions that end deformation cells, as edges without a choice."""
     levels = range(1, architecture.levels + 1)
     return [Edge(f"{HEAD}.{level}.0", *head_channels(architecture, level)) for level in levels]
+
+
+def _uses(edge: Edge, architecture: Architecture) -> int:
+    """How often a part runs, and keeps what it needs for the way back, with the same weights."""
+    kind, level, _ = edge.name.split(".", 2)
+    return 1 if kind == "feature" else architecture.passes_of(int(level))
 
 
 def _level_counts(choices: Choices) -> range:

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from autoreg.extensions import check_new
@@ -15,8 +16,8 @@ class View:
 
     of: Callable[[Image, Image], Image]
     """(fixed, warped moving) features, (b, f, *s) each -> (b, channels(f), *s)."""
-    channels: Callable[[int], int]
-    """Channels of that, for so many feature channels."""
+    channels: Callable[[int, int], int]
+    """Channels of that, for so many feature channels in so many dimensions."""
 
 
 def _cost(fixed: Image, moving: Image) -> Tensor:
@@ -24,10 +25,38 @@ def _cost(fixed: Image, moving: Image) -> Tensor:
     return (fixed - moving).abs().sum(1, keepdim=True)
 
 
+FORCE_FLOOR = 1e-3
+"""Added to squares of slopes and differences, so that where both are 0, as in background, there is no force."""
+
+
+def _force(fixed: Image, moving: Image) -> Tensor:
+    """The demons force of the features, in voxels: where intensities and slopes say that moving features come from.
+
+    With d = fixed - moving and J the slopes of their mean, sum_c d_c J_c / (sum_c |J_c|^2 + d_c^2): half a voxel at
+    most for one channel.
+
+    Reference: Thirion, doi:10.1016/S1361-8415(98)80022-4; symmetric slopes as in Vercauteren et al.,
+    doi:10.1016/j.neuroimage.2008.10.040.
+    """
+    difference, mean = fixed - moving, (fixed + moving) / 2
+    slopes = [_slope(mean, axis) for axis in range(2, mean.dim())]
+    squares = sum((part.square().sum(1, keepdim=True) for part in (difference, *slopes)), FORCE_FLOOR)
+    return torch.cat([(difference * slope).sum(1, keepdim=True) for slope in slopes], dim=1) / squares
+
+
+def _slope(image: Image, axis: int) -> Image:
+    """Central differences; the border's voxel stands for the one beyond it."""
+    n = image.shape[axis]
+    after = torch.cat([image.narrow(axis, 1, n - 1), image.narrow(axis, n - 1, 1)], dim=axis)
+    before = torch.cat([image.narrow(axis, 0, 1), image.narrow(axis, 0, n - 1)], dim=axis)
+    return (after - before) / 2
+
+
 VIEWS: dict[str, View] = {
-    "moving": View(lambda fixed, moving: moving, lambda f: f),
-    "fixed": View(lambda fixed, moving: fixed, lambda f: f),
-    "cost": View(_cost, lambda f: 1),
+    "moving": View(lambda fixed, moving: moving, lambda f, dims: f),
+    "fixed": View(lambda fixed, moving: fixed, lambda f, dims: f),
+    "cost": View(_cost, lambda f, dims: 1),
+    "force": View(_force, lambda f, dims: dims),
 }
 COARSER = ("displacement", "decoded")
 """From the next coarser level, if there is one: the displacement so far, and what its deformation cell's edges gave."""
@@ -38,6 +67,7 @@ MATCHES: dict[str, tuple[str, ...]] = {
     "concat": ("moving", "fixed"),
     "cost": ("cost", "fixed"),
     "concat+cost": ("cost", "moving", "fixed"),
+    "concat+force": ("force", "moving", "fixed"),
 }
 """Name -> views that a deformation cell sees, in the order of their channels."""
 
@@ -60,7 +90,7 @@ def register_match(
     check_new("match", name, (*MATCHES, *known_inputs()))
 
     def keep(join: Callable[[Image, Image], Image]) -> Callable[[Image, Image], Image]:
-        VIEWS[name] = View(join, channels)
+        VIEWS[name] = View(join, lambda features, dims: channels(features))
         MATCHES[name] = (name,)
         return join
 

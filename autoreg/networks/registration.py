@@ -128,9 +128,13 @@ class RegistrationNetwork(nn.Module):
             if coarser:
                 coarser = self._to_finer(coarser, tuple(fixed[level].shape[2:]))
             near = slice(level - 1, level + 1)
-            velocity, decoded = self._run(partial(self._look, level), *fixed[near], *moving[near], *coarser)
-            levels.insert(0, self._run(self._displace, velocity, *coarser[:1]))
-            coarser = [levels[0], decoded]
+            displacement, decoded = coarser[:1], coarser[1:]
+            for _ in range(self.architecture.passes_of(level)):
+                seen = (*fixed[near], *moving[near], *displacement, *coarser[1:])
+                velocity, *decoded = self._run(partial(self._look, level), *seen)
+                displacement = [self._run(self._displace, velocity, *displacement)]
+            levels.insert(0, displacement[0])
+            coarser = [*displacement, *decoded]
         full = resize_displacement(levels[0], tuple(fixed[0].shape[2:]))
         if self.architecture.composition == "legacy":  # the original integrates the displacement once more
             full = self._run(self._displace, full)

@@ -185,7 +185,7 @@ def channels_left(view: str, architecture: Architecture, level: int, features: i
     fixed, moving = torch.rand(2, *size, generator=torch.Generator().manual_seed(0))
     fixed[:, features:] = moving[:, features:] = 0
     left = VIEWS[view].of(fixed, moving)[0].flatten(1).abs().amax(1) > 0
-    expected = VIEWS[view].channels(features)
+    expected = VIEWS[view].channels(features, architecture.dims)
     if int(left.sum()) != expected:
         raise SearchSpaceError(
             f"topology.widths: expected a match that treats channels alike: {view!r} gives {expected} channels for "

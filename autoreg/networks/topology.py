@@ -122,6 +122,7 @@ def with_structure(largest: Architecture, options: Mapping[str, str]) -> Archite
         feature_channels=tuple(narrowed("feature", n, (largest.feature_channels[n - 1],))[0] for n in kept),
         deformation_channels=deformation[0] if len(set(deformation)) == 1 else deformation,
         inputs=(),
+        passes=largest.passes[:levels],
     )
     as_match_says = tuple(plain.inputs_of(level) for level in kept)
     return plain if inputs == as_match_says else replace(plain, inputs=inputs)

@@ -36,14 +36,16 @@ def test_measured_costs_predict_another_network(dims: int, space: tuple[int, ...
     assert table.rest + table.choices[:, 0].sum() == pytest.approx(costs["ms"].of(first))
 
 
-def test_memory_adds_up_over_edges() -> None:
+@pytest.mark.parametrize("passes", [(), (1, 3)])
+def test_memory_adds_up_over_edges(passes: tuple[int, ...]) -> None:
     """What autograd keeps for a network with other primitives than the one the rest was measured with."""
-    architecture = Architecture(dims=3, feature_channels=(3, 4), feature_edges=2, downsampling="pooled")
+    architecture = Architecture(feature_channels=(3, 4), feature_edges=2, downsampling="pooled", passes=passes)
     costs = measure_costs(Choices(architecture, PRIMITIVES), (16, 16, 24), CPU)
     again = measure_costs(Choices(architecture, ("sep3", "conv1")), (16, 16, 24), CPU)
     genotype = Genotype.uniform(architecture, "sep3")
     whole = again["mib"].of(genotype)  # of the network itself
     assert costs["mib"].of(genotype) == pytest.approx(whole, rel=0.15)
+    assert costs["params"].of(genotype) == weight_count(genotype.build())
 
 
 @pytest.fixture(scope="module")

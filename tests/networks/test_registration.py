@@ -8,6 +8,7 @@ from torch import nn
 
 from autoreg.networks import NETWORKS, Architecture, Genotype, Registration, build_network, weight_count
 from autoreg.networks.registration import space_to_depth
+from autoreg.spatial import compose, warp
 
 SPACES = {2: (16, 24), 3: (16, 8, 8)}
 
@@ -41,11 +42,33 @@ def test_starts_at_the_identity(dims: int, levels: int, downsampling: str) -> No
 
 
 @pytest.mark.parametrize(
-    "options", [{"composition": "legacy"}, {"match": "cost"}, {"match": "concat+cost"}, {"refine": True}]
+    "options",
+    [
+        {"composition": "legacy"},
+        {"match": "cost"},
+        {"match": "concat+cost"},
+        {"match": "concat+force"},
+        {"refine": True},
+        {"passes": (2, 1)},
+    ],
 )
 def test_options_start_at_the_identity(options: dict[str, Any]) -> None:
     network = Genotype.uniform(small(3, 2, **options), "sep3").build()
     check_start(network(*random_pair(SPACES[3])), SPACES[3], 2)
+
+
+def test_a_second_pass_sees_what_the_first_has_left() -> None:
+    """Of one level without coarser ones: twice the same network, the second time on the features as warped."""
+    twice = Genotype.uniform(small(3, 1, passes=(2,), match="concat+force"), "conv3").build().double()
+    torch.nn.init.normal_(twice.deformations[0].head.weight, std=0.3)
+    once = Genotype.uniform(small(3, 1, match="concat+force"), "conv3").build().double()
+    once.load_state_dict(twice.state_dict())
+    fixed, moving = (image.double() for image in random_pair(SPACES[3]))
+    (f,), (m,) = once.extract(fixed, moving)
+    first = once.deform([fixed, f], [moving, m]).levels[0]
+    second = once.deform([fixed, f], [moving, warp(m, first, padding="border")]).levels[0]
+    assert first.abs().max() > 0.1
+    torch.testing.assert_close(twice(fixed, moving).levels[0], compose(first, second))
 
 
 def test_what_a_cell_sees_is_in_the_order_of_its_inputs() -> None:

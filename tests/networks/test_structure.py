@@ -149,6 +149,8 @@ def test_decided_supernets_are_the_decoded_networks(seed: int, relaxation: str) 
         {"composition": "sum"},
         {"refine": True},
         {"match": "cost"},
+        {"match": "concat+force"},
+        {"passes": (2, 1, 3)},
     ],
     ids=str,
 )
@@ -172,13 +174,13 @@ def test_a_match_of_ones_own_too(monkeypatch: pytest.MonkeyPatch) -> None:
     def join(fixed: Tensor, moving: Tensor) -> Tensor:
         return torch.cat([fixed, fixed * moving], dim=1)
 
-    monkeypatch.setitem(VIEWS, "pair", View(join, lambda f: 2 * f))
+    monkeypatch.setitem(VIEWS, "pair", View(join, lambda f, dims: 2 * f))
     monkeypatch.setitem(MATCHES, "pair", ("pair",))
     values = {name: getattr(BASE, name) for name in BASE.__dataclass_fields__} | {"match": "pair"}
     choices = Choices(Architecture(**values), PRIMITIVES, Topology(("decoded",), 2, (0.5, 1.0)))
     for seed in range(3):
         check_decoded(choices, random_choice(choices, seed))
-    monkeypatch.setitem(VIEWS, "pair", View(lambda f, m: f * m.sum(1, keepdim=True) + m.mean(), lambda f: f))
+    monkeypatch.setitem(VIEWS, "pair", View(lambda f, m: f * m.sum(1, keepdim=True) + m.mean(), lambda f, dims: f))
     with pytest.raises(SearchSpaceError, match="expected a match that treats channels alike: 'pair' gives 2 channels"):
         Choices(Architecture(**values), PRIMITIVES, Topology(widths=(0.5, 1.0)))
 
@@ -281,7 +283,10 @@ def test_decoded_structure_reads_well() -> None:
 @pytest.mark.parametrize(
     ("topology", "message"),
     [
-        ({"connections": ("costs",)}, "topology.connections: expected some of moving, fixed, cost, displacement"),
+        (
+            {"connections": ("costs",)},
+            "topology.connections: expected some of moving, fixed, cost, force, displacement",
+        ),
         ({"connections": ("cost", "cost")}, "each once"),
         ({"connections": ("moving", "fixed")}, "expected an input that always stays, of moving, fixed"),
         ({"min_levels": 4}, "topology.min_levels: expected 1 to 3, got 4"),
