@@ -67,7 +67,7 @@ class Genotype:
             raise SearchSpaceError(f"genotype.edges: expected edge: primitive, got {values['edges']!r}")
         return cls(architecture_from_dict(values["architecture"]), dict(values["edges"]))
 
-    def build(self) -> nn.Module:
+    def build(self) -> RegistrationNetwork:
         """The derived network, with fresh weights."""
         dims = self.architecture.dims
 

@@ -129,7 +129,7 @@ class RegistrationNetwork(nn.Module):
                 coarser = self._to_finer(coarser, tuple(fixed[level].shape[2:]))
             near = slice(level - 1, level + 1)
             displacement, decoded = coarser[:1], coarser[1:]
-            for _ in range(self.architecture.passes_of(level)):
+            for _ in range(self.architecture.passes_of(level)):  # each with the coarser level's decoder features
                 seen = (*fixed[near], *moving[near], *displacement, *coarser[1:])
                 velocity, *decoded = self._run(partial(self._look, level), *seen)
                 displacement = [self._run(self._displace, velocity, *displacement)]
