@@ -69,7 +69,7 @@ def test_the_example_is_searched_and_decoded_with_structure():
 
 def test_without_the_file_its_names_are_unknown(phantoms, tmp_path):
     error = autoreg("search", "--set", f"space={SPACE}", "--dataset", phantoms, "--output", tmp_path / "x", code=2)
-    assert "architecture.match: expected one of concat, cost, concat+cost, got 'product'" in error
+    assert "architecture.match: expected one of concat, cost, concat+cost, concat+force, got 'product'" in error
 
 
 @pytest.mark.parametrize(
