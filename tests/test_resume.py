@@ -9,7 +9,7 @@ from autoreg import experiment
 from autoreg.account import describe
 from autoreg.config import load_config
 from autoreg.data.synthetic import make_phantoms
-from autoreg.errors import ConfigError, InputError
+from autoreg.errors import ConfigError, InputError, SearchSpaceError
 
 CONFIG = Path(__file__).parents[1] / "launchers" / "configs" / "smoke.yaml"
 
@@ -55,6 +55,20 @@ def test_other_data_are_refused(begun, tmp_path):
     other = make_phantoms(tmp_path / "other", subjects=10, shape=(16, 16, 16), seed=9)
     with pytest.raises(InputError, match=r"--resume: dataset: expected phantoms .*, got .* with other files"):
         experiment.search(settings(home), dataset=other, output=folder, resume=True, tracked=False)
+
+
+def test_a_space_that_was_edited_meanwhile_is_refused(phantoms, tmp_path):
+    space = tmp_path / "space.yaml"
+    tiny = (CONFIG.parents[2] / "search_spaces" / "tiny.yaml").read_text()
+    space.write_text(tiny)
+    folder = tmp_path / "run"
+    experiment.search(settings(tmp_path, f"space={space}"), dataset=phantoms, output=folder, tracked=False)
+    space.write_text(tiny.replace("match: concat+force", "match: concat"))
+    longer = settings(tmp_path, f"space={space}", "search.rounds=2")
+    with pytest.raises(SearchSpaceError, match="saved weights: expected those of the space's network"):
+        experiment.search(longer, dataset=phantoms, output=folder, tracked=False, resume=True)
+    space.write_text(tiny)
+    experiment.search(longer, dataset=phantoms, output=folder, tracked=False, resume=True)
 
 
 def test_a_longer_search_goes_on(begun, phantoms):

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from autoreg.data.volume import Volume
+from autoreg.errors import SearchSpaceError
 from autoreg.networks import Supernet, build_network, choices_from_dict, learning_of, recompute_activations
 from autoreg.registration.objective import Objective
 from autoreg.registration.problem import RegistrationProblem, Shard, UpperObjective
@@ -147,11 +148,25 @@ class Share:
         return {"weights": weights, "lower": {"steps": lower["steps"], **moments}}
 
     def load(self, state: State) -> None:
-        """Continue from a `state()`."""
+        """Continue from a `state()`. Raises SearchSpaceError for that of another network."""
+        _check_same_network(self.network, state["weights"])
         self.network.load_state_dict({k: as_tensor(v, self.device) for k, v in state["weights"].items()})
         lower = state["lower"]
         moments = {name: [as_tensor(moment, self.device) for moment in lower[name]] for name in _MOMENTS}
         self.lower.load({"steps": lower["steps"], **moments})
+
+
+def _check_same_network(network: nn.Module, saved: Mapping[str, np.ndarray]) -> None:
+    expected, found = (
+        {name: tuple(value.shape) for name, value in weights.items()} for weights in (network.state_dict(), saved)
+    )
+    for name in sorted(expected.keys() | found.keys()):
+        if expected.get(name) != found.get(name):
+            shapes = " and ".join(str(of.get(name, "none")) for of in (expected, found))
+            raise SearchSpaceError(
+                f"saved weights: expected those of the space's network, got another one's ({name}: {shapes}); "
+                "the search space has changed since the run began: put it back, or choose another --output"
+            )
 
 
 def _fresh_network(spec: WorkerSpec) -> nn.Module:
